@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# Sourced by build and check: the source tree with a series applied, and its configuration.
+
+here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
+root=$(readlink -f -- "$here/../..")
+# shellcheck disable=SC2034 # build and check use it
+store=$root/build/kernel
+# Images outlive a checkout: 11 MB each.
+# shellcheck disable=SC2034
+images=${CMAOBS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cmaobs/kernel}
+# Patches are for this version of Debian's source package: linux-source-$version.
+version=6.1
+tarball=/usr/src/linux-source-$version.tar.xz
+
+die() { # MESSAGE REMEDY
+    echo "error: $1" >&2
+    echo "  remedy: $2" >&2
+    exit 2
+}
+
+say() {
+    echo "kernel: $*" >&2
+}
+
+# The whole of what is missing, in one line to copy.
+need_packages() {
+    local missing=() pair
+    for pair in make:make gcc:gcc ld:binutils flex:flex bison:bison bc:bc perl:perl xz:xz-utils \
+        patch:patch cpio:cpio rsync:rsync pahole:dwarves flock:util-linux; do
+        type -P "${pair%:*}" >/dev/null || missing+=("${pair#*:}")
+    done
+    [[ -e /usr/include/gelf.h || -e /usr/include/libelf.h ]] || missing+=(libelf-dev)
+    [[ -e /usr/include/openssl/opensslv.h ]] || missing+=(libssl-dev)
+    [[ -e $tarball ]] || missing+=("linux-source-$version")
+    [[ ${#missing[@]} -eq 0 ]] ||
+        die "what builds the kernel is missing: ${missing[*]}" "apt-get install ${missing[*]}"
+}
+
+source_version() {
+    dpkg-query -W -f '${Version}' "linux-source-$version" 2>/dev/null ||
+        sha256sum "$tarball" | cut -c1-16
+}
+
+# The patches of a series, in order. "none" has none; "defects" has all.
+patches_of() {
+    case $1 in
+        none) ;;
+        defects) patches_of "$version" && ls "$here/defects-$version"/*.patch ;;
+        *) ls "$here/series-$1"/*.patch "$here/test-only-$1"/*.patch ;;
+    esac
+}
+
+# The configuration's fragments for a series and a flavour.
+fragments_of() {
+    echo "$here/config"
+    [[ $1 == none ]] || echo "$here/test-only-$version/config"
+    [[ $2 == lean ]] || echo "$here/config.$2"
+}
+
+# Without what no x86 build reads, a third of the source. Kconfig reads arch/*/crypto.
+unpack() { # TREE
+    say "unpacking $(basename "$tarball")"
+    rm -rf "$1" "$1.new"
+    mkdir -p "$1.new"
+    tar -xJf "$tarball" -C "$1.new" --strip-components=1 --anchored \
+        --no-wildcards-match-slash --exclude="linux-source-$version/arch/[!xK]*/[!c]*" \
+        --exclude="linux-source-$version/drivers/gpu/drm/amd/include" \
+        --exclude="linux-source-$version/Documentation/translations" \
+        --exclude="linux-source-$version/Documentation/devicetree/bindings/*/*" \
+        --exclude="linux-source-$version/tools/testing/selftests"
+    mkdir "$1.new/.series"
+    source_version >"$1.new/.series/source"
+    mv -T "$1.new" "$1"
+}
+
+# Leaves a tree that holds exactly this series, and touches only what has to change, so that
+# make rebuilds no more. A tree that was left in between is unpacked again.
+prepare() { # TREE SERIES
+    local tree=$1 patch name applied number=10
+    if [[ ! -e $tree/.series/source || $(<"$tree/.series/source") != "$(source_version)" ]] ||
+        [[ -e $tree/.series/busy ]]; then
+        unpack "$tree"
+    fi
+    applied=$(find "$tree/.series" -name '*.patch' | sort | xargs -r cat | sha256sum)
+    [[ $applied != "$(patches_of "$2" | xargs -r cat | sha256sum)" ]] || return 0
+    : >"$tree/.series/busy"
+    for patch in $(find "$tree/.series" -name '*.patch' | sort -r); do
+        patch -d "$tree" -R -p1 -s --no-backup-if-mismatch <"$patch" >&2
+        rm "$patch"
+    done
+    for patch in $(patches_of "$2"); do
+        name=$((number++))-$(basename "$(dirname "$patch")")-$(basename "$patch")
+        patch -d "$tree" -p1 -s --no-backup-if-mismatch <"$patch" >&2 ||
+            die "$name does not apply to linux-source-$version $(source_version)" \
+                "install the version that the series was made for, or refresh the series"
+        cp "$patch" "$tree/.series/$name"
+    done
+    rm "$tree/.series/busy"
+}
+
+configure() { # TREE FRAGMENT...
+    local tree=$1 line dropped=()
+    shift
+    cat "$@" >"$tree/.series/fragment"
+    make -C "$tree" KCONFIG_ALLCONFIG="$tree/.series/fragment" allnoconfig \
+        >"$tree/.series/config.log" 2>&1 ||
+        { tail -n 20 "$tree/.series/config.log" >&2; die "Kconfig failed" "read the lines above"; }
+    while IFS= read -r line; do
+        case $line in
+            CONFIG_*=n) grep -q "^${line%=n}=" "$tree/.config" && dropped+=("$line") ;;
+            CONFIG_*) grep -qxF -- "$line" "$tree/.config" || dropped+=("$line") ;;
+        esac
+    done <"$tree/.series/fragment"
+    [[ ${#dropped[@]} -eq 0 ]] ||
+        die "Kconfig did not take: ${dropped[*]}" "add what these depend on to $1, or leave them out"
+}
