@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The probes: entry and return of the CMA functions, counted by area and path
+ * in maps, and sent one record an operation.
+ *
+ * The bodies do not know how they are attached. CMAOBS_FENTRY selects
+ * fentry/fexit, else kprobe/kretprobe: attach.h turns both into the same
+ * entry and return handlers. Struct offsets come from the kernel's BTF as
+ * CMA_* and friends on the command line (cmaobs/kernel/plan.py).
+ */
+#include <uapi/linux/ptrace.h>
+#include <linux/types.h>
+#include "wire.h"
+#include "maps.h"
+#include "thread.h"
+#include "attach.h"
+
+ENTRY(cma_alloc, ALLOC_FN)
+{
+	struct cmaobs_thread *t = enter();
+
+	if (t) {
+		TAKE_3(t);
+		begin(t, CMAOBS_ALLOC, RAW(t, 0), 0, RAW(t, 1), RAW(t, 2),
+		      stack_of(ctx));
+	}
+	return 0;
+}
+
+RETURN(cma_alloc, ALLOC_FN)
+{
+	struct cmaobs_thread *t = leave();
+	struct cmaobs_counters *n;
+	struct cmaobs_frame *f;
+	__u32 hist = CMAOBS_HIST_ALLOC_FAILED;
+	__u16 path = CMAOBS_PATH_FAILED;
+	__s64 ret = 0;
+	__u64 page;
+
+	if (!t)
+		return 0;
+	TAKE_RET(t, 4);
+	f = top(t, CMAOBS_ALLOC);
+	n = f ? counters_of(f->area) : 0;
+	if (!n)
+		return 0;
+
+	page = RAW(t, 0);
+	if (page && f->n_contig && !f->contig_ret) {
+		path = CMAOBS_PATH_CONTIG;
+		hist = CMAOBS_HIST_ALLOC_CONTIG;
+		add(&n->allocs_contig, 1);
+		add(&n->alloc_pages_contig, f->count);
+	} else if (page) {
+		path = CMAOBS_PATH_HIT;
+		hist = CMAOBS_HIST_ALLOC_HIT;
+		add(&n->allocs_hit, 1);
+		add(&n->alloc_pages_hit, f->count);
+	} else {
+		/* mm/cma.c: -ENOMEM where no run of clear bits was tried */
+		ret = f->n_contig ? f->contig_ret : -12;
+		if (ret == -12)
+			add(&n->allocs_enomem, 1);
+		else if (ret == -16)
+			add(&n->allocs_ebusy, 1);
+		else if (ret == -4)
+			add(&n->allocs_eintr, 1);
+		else
+			add(&n->allocs_other, 1);
+		add(&n->alloc_pages_failed, f->count);
+	}
+	/* a hit frees at most the rest of its own extent: not a flush */
+	if (f->n_free && (path != CMAOBS_PATH_HIT || f->n_contig)) {
+		add(&n->flushes, 1);
+		add(&n->flushed_extents, f->n_free);
+		add(&n->flushed_pages, f->free_pages);
+	}
+	f->pfn = page ? pfn_of(page) : 0;
+	finish(t, f, path, ret, hist);
+	return 0;
+}
+
+ENTRY(cma_release, RELEASE_FN)
+{
+	struct cmaobs_thread *t = enter();
+
+	if (t) {
+		TAKE_3(t);
+		begin(t, CMAOBS_RELEASE, RAW(t, 0), pfn_of(RAW(t, 1)),
+		      RAW(t, 2) & COUNT_MASK, 0, stack_of(ctx));
+	}
+	return 0;
+}
+
+RETURN(cma_release, RELEASE_FN)
+{
+	struct cmaobs_thread *t = leave();
+	struct cmaobs_counters *n;
+	struct cmaobs_frame *f;
+	__u32 hist = CMAOBS_HISTS;
+	__u16 path = CMAOBS_PATH_REJECTED;
+	__u64 released;
+
+	if (!t)
+		return 0;
+	TAKE_RET(t, 3);
+	f = top(t, CMAOBS_RELEASE);
+	n = f ? counters_of(f->area) : 0;
+	if (!n)
+		return 0;
+
+	released = RAW(t, 0) & 0xff;
+	if (!released) {
+		add(&n->releases_rejected, 1);
+	} else if (f->n_free) {
+		path = CMAOBS_PATH_DIRECT;
+		hist = CMAOBS_HIST_RELEASE_DIRECT;
+		add(&n->releases_direct, 1);
+		add(&n->release_pages_direct, f->count);
+	} else {
+		path = CMAOBS_PATH_DEFERRED;
+		hist = CMAOBS_HIST_RELEASE_DEFERRED;
+		add(&n->releases_deferred, 1);
+		add(&n->release_pages_deferred, f->count);
+	}
+	finish(t, f, path, released, hist);
+	return 0;
+}
+
+ENTRY(contig, CONTIG_FN)
+{
+	struct cmaobs_thread *t = follow();
+	struct cmaobs_frame *f;
+
+	if (!t)
+		return 0;
+	TAKE_2(t);
+	f = current_frame(t);
+	/* other callers of the function are not CMA */
+	if (!f || f->kind != CMAOBS_ALLOC || f->in_contig)
+		return 0;
+	f->in_contig = 1;
+	f->call_pfn = RAW(t, 0);
+	f->call_count = RAW(t, 1) - RAW(t, 0);
+	f->call_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+RETURN(contig, CONTIG_FN)
+{
+	struct cmaobs_thread *t = follow();
+	struct cmaobs_counters *n;
+	struct cmaobs_frame *f;
+	__s32 ret;
+
+	if (!t)
+		return 0;
+	TAKE_RET(t, 4);
+	f = current_frame(t);
+	if (!f || !f->in_contig)
+		return 0;
+	ret = (__s32)RAW(t, 0);
+	f->in_contig = 0;
+	f->contig_ret = ret;
+	f->n_contig++;
+	n = counters_of(f->area);
+	if (n) {
+		if (!ret)
+			add(&n->contig_ok, 1);
+		else if (ret == -16)
+			add(&n->contig_ebusy, 1);
+		else
+			add(&n->contig_error, 1);
+	}
+	send_call(t, f, CMAOBS_CONTIG, ret, CMAOBS_HIST_CONTIG);
+	return 0;
+}
+
+ENTRY(free, FREE_FN)
+{
+	struct cmaobs_thread *t = follow();
+	struct cmaobs_frame *f;
+
+	if (!t)
+		return 0;
+	TAKE_2(t);
+	f = current_frame(t);
+	/* alloc_contig_range frees what it took beyond the range: no flush */
+	if (!f || f->in_contig)
+		return 0;
+	f->in_free = 1;
+	f->call_pfn = RAW(t, 0);
+	f->call_count = RAW(t, 1) & COUNT_MASK;
+	f->call_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+RETURN(free, FREE_FN)
+{
+	struct cmaobs_thread *t = follow();
+	struct cmaobs_frame *f;
+
+	if (!t)
+		return 0;
+	TAKE_STACK(t);
+	f = current_frame(t);
+	if (!f || !f->in_free)
+		return 0;
+	f->in_free = 0;
+	f->n_free++;
+	f->free_pages += f->call_count;
+	send_call(t, f, CMAOBS_FREE, 0, CMAOBS_HISTS);
+	return 0;
+}
+
+int thread_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct cmaobs_thread *t = threads.lookup(&tid);
+
+	if (t) {
+		drop_frames(t);
+		threads.delete(&tid);
+	}
+	return 0;
+}
+
+#ifdef CMA_DEFER_COUNT
+#include "defer.h"
+#endif
+#include "snapshot.h"

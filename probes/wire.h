@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the probes hand to user space: the only definition of it.
+ *
+ * probes/cmaobs.bpf.c includes this file and cmaobs/wire.py parses it, so it
+ * keeps to structs of fixed-size members without padding, and to enums.
+ * A change of meaning or layout raises CMAOBS_WIRE_VERSION.
+ */
+#ifndef CMAOBS_WIRE_H
+#define CMAOBS_WIRE_H
+
+enum {
+	CMAOBS_WIRE_VERSION = 2,
+	CMAOBS_COMM_LEN = 16,
+	CMAOBS_DEPTH = 4,		/* operations nested on one thread */
+	CMAOBS_SLOT_BITS = 2,		/* 4 slots to an octave: 25 % wide at most */
+	CMAOBS_SLOT_FIRST = 7,		/* slot 0: below 2^7 ns */
+	CMAOBS_SLOTS = 120,		/* the last slot takes all above: 1.5 * 2^36 ns */
+	CMAOBS_SNAP_WORDS = 4096,	/* bitmap words in one snapshot call */
+	CMAOBS_SNAP_EXTENTS = 1024,	/* extents in one snapshot call */
+	CMAOBS_STACK_FRAMES = 32,	/* innermost return addresses of a stack */
+	CMAOBS_STACKS = 16384,		/* slots of the stack map */
+	CMAOBS_RUNNING_FRAMES = 127,	/* of a thread that runs; the kernel's own default limit */
+};
+
+/* Operations, and the calls inside them. */
+enum cmaobs_kind {
+	CMAOBS_ALLOC = 1,	/* cma_alloc */
+	CMAOBS_RELEASE = 2,	/* cma_release */
+	CMAOBS_SCAN = 3,	/* cma_defer_free_scan */
+	CMAOBS_COUNT = 4,	/* cma_defer_free_count */
+	CMAOBS_BATCH = 5,	/* cma_defer_set_batch */
+	CMAOBS_CONTIG = 16,	/* alloc_contig_range inside an allocation */
+	CMAOBS_FREE = 17,	/* free_contig_range, not from inside a contig call */
+};
+
+enum cmaobs_path {
+	CMAOBS_PATH_NONE = 0,
+	CMAOBS_PATH_HIT = 1,		/* allocation: pages from the deferred list */
+	CMAOBS_PATH_CONTIG = 2,		/* allocation: pages from the buddy */
+	CMAOBS_PATH_FAILED = 3,		/* allocation: NULL */
+	CMAOBS_PATH_DEFERRED = 4,	/* release: no free_contig_range inside */
+	CMAOBS_PATH_DIRECT = 5,		/* release: free_contig_range inside */
+	CMAOBS_PATH_REJECTED = 6,	/* release: returned false */
+};
+
+enum cmaobs_flag {
+	CMAOBS_STALE = 1,	/* an operation of this thread before it lost its return */
+	CMAOBS_PROCESS = 8,	/* the thread is of a process; set on operations, not on calls */
+	CMAOBS_KTHREAD = 16,	/* it is a kernel thread; neither: this kernel does not tell */
+};
+
+/*
+ * One record an operation or call, sent at its return; calls come before the
+ * operation that they belong to. Times are CLOCK_MONOTONIC, in ns.
+ */
+struct cmaobs_record {
+	__u64 start_ns;
+	__u64 end_ns;
+	__u64 op_ns;		/* start_ns of the operation; 0: a call outside any */
+	__u64 pfn;		/* alloc: granted, 0 if none; release, calls: first page */
+	__u64 count;		/* pages asked for; scan: nr_to_scan; batch: new value */
+	__s64 ret;		/* 0 or -errno; release: 0 or 1; scan, count: as returned */
+	__u64 defer_entry;	/* defer_count as read at entry and at return, */
+	__u64 defer_exit;	/* without the lock; 0 on a kernel without the field */
+	__u64 batch;		/* batch as read at return */
+	__u64 free_pages;	/* pages given to free_contig_range inside */
+	__u32 tid;
+	__u32 tgid;
+	__u32 n_contig;		/* calls inside: as many records belong to it */
+	__u32 n_free;
+	__u32 lost;		/* records this CPU could not send so far */
+	__u16 kind;
+	__u16 path;
+	__u16 area;		/* index in cma_areas[]; 0xffff: not known */
+	__u16 cpu;
+	__u8 align;
+	__u8 depth;		/* operations around this one on the thread */
+	__u16 flags;
+	char comm[16];
+	__u32 stack;		/* slot of the kernel stack at entry, plus 1; 0: none */
+	__u32 unused;
+};
+
+/* Exact counts of one area; kept per CPU, to be summed. */
+struct cmaobs_counters {
+	__u64 allocs_hit;
+	__u64 allocs_contig;
+	__u64 allocs_enomem;		/* failed, by errno */
+	__u64 allocs_ebusy;
+	__u64 allocs_eintr;
+	__u64 allocs_other;
+	__u64 alloc_pages_hit;		/* granted */
+	__u64 alloc_pages_contig;
+	__u64 alloc_pages_failed;	/* asked for in vain */
+	__u64 contig_ok;		/* contig calls inside allocations */
+	__u64 contig_ebusy;
+	__u64 contig_error;
+	__u64 flushes;			/* allocations that flushed */
+	__u64 flushed_extents;
+	__u64 flushed_pages;
+	__u64 releases_deferred;
+	__u64 releases_direct;
+	__u64 releases_rejected;
+	__u64 release_pages_deferred;
+	__u64 release_pages_direct;
+	__u64 scans;
+	__u64 scans_stopped;		/* returned SHRINK_STOP */
+	__u64 scan_pages_asked;
+	__u64 scan_pages_returned;	/* sum of the return values */
+	__u64 scan_pages_freed;		/* seen in free_contig_range */
+	__u64 counts;			/* shrinker count calls */
+	__u64 batch_writes;
+	__u64 batch_pages_freed;
+};
+
+/* Operations on one area over all CPUs: at rest when both are equal. */
+struct cmaobs_flight {
+	__u64 begun;
+	__u64 ended;
+};
+
+enum cmaobs_hist {
+	CMAOBS_HIST_ALLOC_HIT = 0,
+	CMAOBS_HIST_ALLOC_CONTIG = 1,
+	CMAOBS_HIST_ALLOC_FAILED = 2,
+	CMAOBS_HIST_CONTIG = 3,
+	CMAOBS_HIST_RELEASE_DEFERRED = 4,
+	CMAOBS_HIST_RELEASE_DIRECT = 5,
+	CMAOBS_HIST_SCAN = 6,
+	CMAOBS_HISTS = 7,
+};
+
+/* Latencies of one area and kind; kept per CPU. */
+struct cmaobs_latency {
+	__u64 sum_ns;
+	__u64 slots[120];
+};
+
+/* What the observer itself lost; kept per CPU. */
+struct cmaobs_losses {
+	__u64 sent;			/* records sent */
+	__u64 ring_full;		/* records not sent */
+	__u64 orphan_returns;		/* return seen, entry not */
+	__u64 stale_entries;		/* entry seen, return not */
+	__u64 too_deep;			/* nested more than CMAOBS_DEPTH */
+	__u64 threads_full;		/* no room to follow a thread */
+	__u64 unknown_area;		/* cma pointer outside cma_areas[] */
+	__u64 stacks_failed;		/* stacks not kept: no loss, the record has none */
+};
+
+/* Addresses, which change from boot to boot; set before probes are armed. */
+struct cmaobs_config {
+	__u64 cma_areas;	/* &cma_areas[0] */
+	__u64 vmemmap;		/* struct page of pfn 0 */
+	__u32 area_count;
+	__u32 armed;		/* 0: probes do nothing */
+	__u32 send;		/* 0: count only, send no records */
+	__u32 unused;
+};
+
+/* One operation in flight. */
+struct cmaobs_frame {
+	__u64 start_ns;
+	__u64 sp;		/* stack pointer at entry; 0 with fentry */
+	__u64 cma;
+	__u64 pfn;
+	__u64 count;
+	__u64 defer_entry;
+	__u64 call_ns;		/* of the call inside that is running; 0: none */
+	__u64 call_pfn;
+	__u64 call_count;
+	__u64 free_pages;
+	__s32 contig_ret;	/* of the last contig call */
+	__u32 n_contig;
+	__u32 n_free;
+	__u16 area;
+	__u8 kind;
+	__u8 align;
+	__u8 in_contig;
+	__u8 in_free;
+	__u16 flags;
+	__u32 stack;
+};
+
+/* Operations in flight on one thread, the outermost first. */
+struct cmaobs_thread {
+	__u32 depth;
+	__u32 stale;		/* a return was missed since the last record */
+	__u64 raw[5];		/* arguments on their way to plain numbers */
+	struct cmaobs_frame frames[4];
+};
+
+/* A kernel stack, innermost first, ended by 0. */
+struct cmaobs_stack {
+	__u64 ip[32];
+};
+
+/* A snapshot call's cursor and result. */
+struct cmaobs_extent {
+	__u64 pfn;
+	__u64 count;
+};
+
+struct cmaobs_snap {
+	__u64 begun[2];		/* before, after */
+	__u64 ended[2];
+	__u64 defer_count[2];
+	__u64 batch;
+	__u64 shrinker_batch;
+	__u64 pages_succeeded;
+	__u64 pages_failed;
+	__u64 start_ns;
+	__u64 end_ns;
+	__u64 next;		/* list node to go on from; 0: list walked to its end */
+	__u32 fault;		/* 1: a read failed or a link was wrong */
+	__u32 extents;		/* in use below */
+	struct cmaobs_extent extent[1024];
+	__u64 bitmap[4096];
+};
+
+#endif
