@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Say what this kernel supports, what is missing, and the remedy.
+
+Changes nothing and needs no privileges, but sees less without them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from cmaobs import config, lane
+from cmaobs.commands import running
+
+if TYPE_CHECKING:
+    from cmaobs.kernel.plan import Finding
+
+EXAMPLES = """examples:
+  cmaobs doctor
+  cmaobs doctor --json
+  cmaobs doctor --root /mnt/guest           another tree with proc and sys
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags."""
+    config.add_flags(parser, ("root",))
+    running.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status: 0; raises for the first feature that cannot be done without."""
+    from cmaobs.kernel import facts, plan
+    findings = [*plan.doctor(facts.probe(config.settings(args).root)), _lane()]
+    if args.json:
+        print(json.dumps([_data(finding) for finding in findings], indent=1))
+    else:
+        width = max(len(finding.feature) for finding in findings)
+        for finding in findings:
+            print(f"{finding.feature:<{width}}  {finding.state:<7}  {finding.detail}")
+            if finding.remedy and finding.state != "ok":
+                print(f"{'':<{width}}           {finding.remedy}")
+    for finding in findings:
+        if finding.error is not None:
+            raise finding.error(f"{finding.feature}: {finding.detail}", finding.remedy)
+    return 0
+
+
+def _lane() -> Finding:
+    from cmaobs.kernel.plan import Finding
+    why = lane.missing()
+    if not why:
+        return Finding("fast lane", "ok", "compiled")
+    return Finding("fast lane", "limited", f"the cross-check is slower: {why}",
+                   "install gcc, then cmaobs again")
+
+
+def _data(finding: Finding) -> dict[str, str]:
+    return {"feature": finding.feature, "state": finding.state, "detail": finding.detail,
+            "remedy": finding.remedy, "error": finding.error.__name__ if finding.error else ""}

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the commands that observe share: a live source, when to stop, what to print."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from types import FrameType
+
+from cmaobs import policies, report
+from cmaobs.config import Settings
+from cmaobs.crosscheck import Checker
+from cmaobs.errors import UsageError
+from cmaobs.evidence import Keeper, Store
+from cmaobs.observe import Observer
+from cmaobs.recording import RecordingWriter
+from cmaobs.source import Source
+from cmaobs.verdict import Outcome
+from cmaobs.view import View
+
+LIVE = ("attach", "interval", "duration", "ring-pages", "root", "stacks", "buffers")
+JUDGED = ("policy", "callers", "evidence", "evidence-files", "evidence-bytes")
+
+
+def open_live(settings: Settings, probes: bool = True) -> Source:
+    """The running kernel; raises KernelError and its kinds."""
+    from cmaobs.kernel.session import Options, open_session
+    return open_session(Options(root=settings.root, attach=settings.attach, probes=probes,
+                                reading_s=settings.interval, ring_pages=settings.ring_pages,
+                                stacks=settings.stacks, buffers_s=settings.buffers))
+
+
+def checker(source: Source, policy: str | None = None) -> Checker:
+    """The cross-check of a run, live or recorded, by what its source says of the kernel.
+
+    policy: its name; None is the source's own, or the one that fits its kernel. A source that was
+    cut says what of its beginning cannot be judged, and when the live run had settled.
+    """
+    said = source.identity
+    fits = "plain" if said.get("patched") == "no" else "rfc"
+    try:
+        chosen = policies.parse(policy or said.get("policy", fits))
+    except ValueError as error:
+        raise UsageError(f"the recording's policy {said.get('policy', '')[:60]!r}: {error}",
+                         "give one with --policy") from error
+    found = Checker(source.areas, policy=chosen, batch_probed=said.get("batch_probed") != "no",
+                    settled_ns=_ns(said, "settled_ns"), attached_ns=_ns(said, "attached_ns") or 0)
+    blind_ns = _ns(said, "blind_ns")
+    if blind_ns is not None:
+        found.gap("the recording begins while operations are in flight", blind_ns)
+    return found
+
+
+def _ns(identity: Mapping[str, str], key: str) -> int | None:
+    text = identity.get(key, "")
+    return int(text) if re.fullmatch(r"\d{1,18}", text) else None
+
+
+def store(settings: Settings) -> Store | None:
+    """Where --evidence goes, None without it; raises RecordingWriteError where it cannot be.
+
+    To be asked for before attaching, which takes long.
+    """
+    if settings.evidence is None:
+        return None
+    return Store(settings.evidence, settings.evidence_files, settings.evidence_bytes)
+
+
+def observed(settings: Settings, source: Source, writer: RecordingWriter | None,
+             store: Store | None) -> Observer:
+    """An observer of a live source, with the cross-check, and what keeps evidence in the store."""
+    check = checker(source, settings.policy)
+    keeper = None
+    if store is not None:
+        keeper = Keeper(store, check, checker, identity(settings, source), source.areas)
+    return Observer(source, check, writer, keeper, settings.callers)
+
+
+def identity(settings: Settings, source: Source) -> Mapping[str, str]:
+    """What a recording says of the source, and the policy that was asked for."""
+    return ({**source.identity, "policy": settings.policy} if settings.policy
+            else source.identity)
+
+
+@contextlib.contextmanager
+def tee(settings: Settings, source: Source) -> Iterator[RecordingWriter | None]:
+    """The writer of --record, closed at the end; None without it."""
+    if settings.record is None:
+        yield None
+        return
+    with RecordingWriter(settings.record, identity(settings, source), source.areas,
+                         settings.max_size) as writer:
+        yield writer
+
+
+class Stop:
+    """Says when a run is over: after its duration, or at SIGINT or SIGTERM.
+
+    The first signal ends the run in order; the second is KeyboardInterrupt.
+    """
+
+    def __init__(self, duration_s: float | None) -> None:
+        self._duration_s = duration_s
+        self._deadline = float("inf")
+        self._signalled = False
+
+    def __enter__(self) -> Stop:
+        self._before = {number: signal.signal(number, self._signal)
+                        for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def begin(self) -> None:
+        """The duration counts from here."""
+        if self._duration_s is not None:
+            self._deadline = time.monotonic() + self._duration_s
+
+    def __call__(self) -> bool:
+        """Whether it is over."""
+        return self._signalled or time.monotonic() >= self._deadline
+
+    def _signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._signalled:
+            raise KeyboardInterrupt
+        self._signalled = True
+
+
+def say(line: str) -> None:
+    """Progress, to standard error: standard output is for the report."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The flag of all commands that report."""
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def print_summary(view: View, as_json: bool) -> None:
+    """The report, to standard output."""
+    data = report.summary(view)
+    print(json.dumps(data, indent=1) if as_json else report.draw_summary(data),
+          end="\n" if as_json else "", flush=True)
+
+
+def exit_status(view: View) -> int:
+    """The verdict as an exit status; without one, unknown."""
+    return (view.verdict.outcome if view.verdict else Outcome.UNKNOWN).value

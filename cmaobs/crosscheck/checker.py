@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0
+"""All areas together, and the verdict.
+
+A divergence is first a suspicion: an operation whose record was lost, or one
+that was in flight when the observer attached, may explain it, and either is
+noticed only later. It is confirmed by a reading of the kernel that comes
+without news of a loss once every operation that began before is over.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cmaobs import lane
+from cmaobs.crosscheck.area import Area
+from cmaobs.events import Operation
+from cmaobs.lane import Lane
+from cmaobs.model import RFC, Policy
+from cmaobs.state import AreaFacts, AreaState
+from cmaobs.verdict import Coverage, Divergence, Outcome, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """settle_ns: for so long after the first operation, what was in flight at attach may
+    still come to light, where the source does not know better. divergences: kept in full; the
+    rest is counted.
+    """
+
+    settle_ns: int = 1_000_000_000
+    divergences: int = 16
+
+
+@dataclass(slots=True)
+class _Suspicion:
+    area: int
+    divergence: Divergence
+    at_rest: bool
+    episode: int
+
+
+class Checker:
+    """Push operations, advance the watermark, observe snapshots, ask for the verdict.
+
+    The order of calls is the order in which the source made them. Losses
+    are told by gap() before the snapshots of the reading that showed them.
+    """
+
+    def __init__(self, areas: Sequence[AreaFacts], policy: Policy = RFC,
+                 limits: Limits | None = None, batch_probed: bool = True,
+                 settled_ns: int | None = None, attached_ns: int = 0) -> None:
+        """batch_probed: whether every change of batch comes as an operation.
+
+        attached_ns: when what was in flight at attach was over, or told as a loss since; what began
+        before is not judged. 0: not known. settled_ns: when it had come to light, where that is
+        known.
+        """
+        self._limits = limits or Limits()
+        self._lane = None if lane.missing() else Lane(areas)
+        self._areas = {facts.index: Area(facts, policy, self._suspect, self._void, self._lane)
+                       for facts in areas}
+        for area in self._areas.values():
+            area.batch.probed = batch_probed
+            if attached_ns:
+                area.blind("in flight while the observer attached", attached_ns)
+        self._watermark = 0
+        self.settled_ns = settled_ns
+        if settled_ns is None and attached_ns:
+            self.settled_ns = attached_ns
+        self._suspicions: list[_Suspicion] = []
+        self._confirmed: list[Divergence] = []
+        self._told: dict[int, int] = {}  # area, and the episode of its last root
+        self._following = 0
+        self._by_rule: Counter[str] = Counter()
+        self._gaps: Counter[str] = Counter()
+        self._elsewhere = 0
+        self._torn = 0
+
+    def feed(self, data: bytes) -> bool:
+        """Raw records as they came, instead of push(). False: they, and those of calls(), must
+        be joined first and pushed; no feed() until no call waits for its operation then.
+        """
+        if self._lane is None or not self._lane.feed(data):
+            return False
+        if self.settled_ns is None and (first := self._lane.first_ns) is not None:
+            self.settled_ns = first + self._limits.settle_ns
+        return True
+
+    def calls(self) -> bytes:
+        """Records of calls that were fed, and whose operations were not."""
+        return self._lane.calls() if self._lane is not None else b""
+
+    def counts(self, area: int) -> Mapping[str, int]:
+        """Of what was fed, by the member names of struct cmaobs_counters."""
+        return self._lane.counts(area) if self._lane is not None else {}
+
+    def push(self, operation: Operation) -> None:
+        """An operation; it is judged once the watermark has passed its end."""
+        record = operation.record
+        if self.settled_ns is None:
+            self.settled_ns = record.start_ns + self._limits.settle_ns
+        area = self._areas.get(record.area)
+        if area is None:
+            self._elsewhere += 1
+        else:
+            area.add(operation, self._watermark)
+
+    def advance(self, watermark_ns: int) -> None:
+        """Every operation that began before watermark_ns was pushed."""
+        if watermark_ns > self._watermark:
+            self._watermark = watermark_ns
+            for area in self._areas.values():
+                area.sweep(watermark_ns)
+            if self._lane is not None:
+                self._lane.passed(watermark_ns)
+            if self._suspicions:
+                self._confirm()
+
+    def observe(self, state: AreaState) -> None:
+        """A snapshot of one area: compared, and what it shows may confirm suspicions."""
+        area = self._areas.get(state.facts.index)
+        if area is None:
+            return
+        if self.settled_ns is not None and state.start_ns >= self.settled_ns:
+            area.clean_ns = max(area.clean_ns, min(state.start_ns, self._watermark))
+            if area.clean_ns >= area.now:
+                area.unsure = 0
+        self._torn += not state.at_rest
+        if state.fault:
+            area.pace.passed_over(state.fault)
+        else:
+            area.observe(state)
+            area.sweep(self._watermark)
+        self._confirm()
+
+    def gap(self, reason: str, at_ns: int, area: int | None = None) -> None:
+        """Something about the time up to at_ns was not seen; area None: in any area."""
+        for index, each in self._areas.items():
+            if area is None or area == index:
+                each.gap(reason, at_ns)
+
+    def verdict(self) -> Verdict:
+        """The answer so far."""
+        reasons = [reason for area in self._areas.values() for reason in _open(area)]
+        if self._suspicions:
+            first = self._suspicions[0].divergence
+            reasons.append(f"not yet confirmed by a reading without loss: {first}")
+        if not any(area.decided for area in self._areas.values()):
+            reasons.append("no operation was decided")
+        outcome = (Outcome.DIVERGE if self._confirmed
+                   else Outcome.UNKNOWN if reasons else Outcome.AGREE)
+        roots = sorted(self._confirmed, key=lambda divergence: divergence.at_ns)
+        return Verdict(outcome, tuple(reasons), tuple(roots), dict(self._by_rule),
+                       tuple(_coverage(area) for area in self._areas.values()), self._following)
+
+    def batch_probed(self, name: str) -> bool:
+        """Whether every change of the area's batch came as an operation, as far as was seen."""
+        return all(area.batch.probed for area in self._areas.values() if area.facts.name == name)
+
+    @property
+    def stats(self) -> Mapping[str, int]:
+        """Counters of the checker's own doings."""
+        areas = self._areas.values()
+        return {
+            "direct_while_on": sum(area.direct_while_on for area in areas),
+            "gaps": sum(self._gaps.values()),
+            "explained": sum(area.ride.explained for area in areas if area.ride is not None),
+            "explained_overlapping": sum(area.ride.crowded for area in areas
+                                         if area.ride is not None),
+            "operations_elsewhere": self._elsewhere + (self._lane.elsewhere if self._lane else 0),
+            "orders_out_of_budget": sum(area.pages.overrun for area in areas),
+            "snapshots_not_at_rest": self._torn,
+            "suspicions": len(self._suspicions),
+        }
+
+    @property
+    def gaps(self) -> Mapping[str, int]:
+        """Gaps by reason, one for each area concerned."""
+        return self._gaps
+
+    def _suspect(self, facts: AreaFacts, divergence: Divergence, at_rest: bool) -> None:
+        if at_rest and self._moved(facts.index, divergence):
+            self._areas[facts.index].gap("pages changed without an operation", divergence.at_ns)
+            return
+        episode = self._areas[facts.index].episode
+        self._suspicions.append(_Suspicion(facts.index, divergence, at_rest, episode))
+        if len(self._suspicions) > 4096:
+            del self._suspicions[2048:4096]
+
+    def _moved(self, area: int, divergence: Divergence) -> bool:
+        """Whether an earlier snapshot, not the history, is what this one contradicts."""
+        return any(s.area == area and s.at_rest and s.divergence.at_ns < divergence.at_ns
+                   and _meet(s.divergence, divergence) for s in self._suspicions)
+
+    def _void(self, facts: AreaFacts, reason: str) -> None:
+        """What was not confirmed may be explained by what was not seen."""
+        self._gaps[reason] += 1
+        self._suspicions = [s for s in self._suspicions if s.area != facts.index]
+
+    def _confirm(self) -> None:
+        """Suspicions that are older than a reading which came without news of a loss."""
+        kept = []
+        for s in self._suspicions:
+            area = self._areas[s.area]
+            if s.divergence.at_ns >= (area.pace.last_rest_ns if s.at_rest else area.clean_ns):
+                kept.append(s)
+                continue
+            if s.at_rest and area.clean_ns < s.divergence.at_ns:
+                kept.append(s)
+                continue
+            self._by_rule[s.divergence.rule] += 1
+            if self._told.get(s.area) == s.episode:
+                self._following += 1
+                continue
+            self._told[s.area] = s.episode
+            if len(self._confirmed) < self._limits.divergences:
+                self._confirmed.append(s.divergence)
+        self._suspicions = kept
+
+
+def _meet(one: Divergence, other: Divergence) -> bool:
+    if not one.pages or not other.pages:
+        return not one.pages and not other.pages and one.rule == other.rule
+    return any(a < c + d and c < a + b for a, b in one.pages for c, d in other.pages)
+
+
+def _open(area: Area) -> list[str]:
+    """Why an area's history is not settled."""
+    name = area.facts.name
+    if not area.operations and not (area.ride is not None and area.ride.waiting):
+        return []
+    if area.reason:
+        return [f"area {name}: {area.reason}, and not at rest since"]
+    if not area.rested:
+        return [f"area {name}: never at rest since its operations began"]
+    return []
+
+
+def _coverage(area: Area) -> Coverage:
+    undecided = dict(area.undecided)
+    waiting = area.ride.waiting if area.ride is not None else 0
+    if area.pending or waiting:
+        undecided["still being watched"] = area.pending + waiting
+    return Coverage(area.facts.name, area.operations + waiting, area.decided, undecided,
+                    area.pace.rests, area.pace.last_rest_ns, area.pace.torn,
+                    area.pace.longest_ns, area.pace.longest_why)

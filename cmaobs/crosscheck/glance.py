@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A snapshot that was taken while operations were in flight, against what may have been.
+
+Each bit was read at some instant of the snapshot, and defer_count at another.
+Bits that no operation could have changed meanwhile are compared one by one;
+defer_count is held against the pages that must and may have been listed. The
+list is not compared: a walk along links that change proves nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmaobs.crosscheck import rest
+from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE, Flight, Step
+from cmaobs.crosscheck.rules import Found, freed
+from cmaobs.runs import bits
+from cmaobs.state import AreaState
+
+if TYPE_CHECKING:
+    from cmaobs.crosscheck.area import Area
+
+
+class Glance:
+    """What was known when the snapshot began, and what it was found to contradict."""
+
+    def __init__(self, state: AreaState) -> None:
+        self.state = state
+        self.index = self.set = self.clear = self.deferred = self.maybe = self.faults = 0
+        self.opened: tuple[Step, ...] = ()
+        self.found: list[Found] = []
+        self.flights: set[Flight] = set()
+
+    def begin(self, area: Area, index: int, flights: set[Flight]) -> None:
+        """index: of the first step in the area's log that may begin during the snapshot.
+
+        flights: operations in flight at its beginning.
+        """
+        self.flights = flights
+        pages = area.pages
+        self.index = index
+        self.set, self.clear = pages.set, pages.clear
+        self.deferred, self.maybe = pages.deferred, pages.may[DEFERRED]
+        self.opened = pages.open
+        self.faults = area.faults
+
+    def end(self, area: Area, log: list[Step], flights: set[Flight]) -> None:
+        """Compare, and learn what was not known.
+
+        log: steps that began during the snapshot. flights: operations in flight at its end.
+        """
+        marked = touched = moved = 0
+        for step in (*self.opened, *log):
+            marked |= step.bits
+            touched |= step.pages
+            if DEFERRED in (step.frm, step.to):
+                moved |= step.pages
+        state = self.state
+        if state.start_ns <= area.blind_until:
+            area.pace.passed_over("lost records")
+            self.set = self.clear = 0
+            self.flights = set()
+            return
+        busy = touched | marked
+        for flight in {*self.flights, *flights, *(step.flight for step in log)}:
+            busy |= freed(area.facts, [flight.operation.record, *flight.operation.calls])
+        self.flights = flights
+        self.set &= ~marked
+        self.clear &= ~marked
+        low = (self.deferred & ~touched).bit_count()
+        high = (self.maybe & ~touched | moved).bit_count()
+        if state.defer_count is not None and area.known and area.drift is not None:
+            value = state.defer_count - area.drift
+            if not low <= value <= high:
+                self.found.append(("R10", 0, f"defer_count {low} to {high}",
+                                   f"{value} in a snapshot"))
+        if area.known:
+            area.pace.compared(state, area.ended)
+        elif (not (state.extents or state.defer_count or state.batch)
+              and area.policy.flush_at_zero):
+            _learn(area, state, busy, marked)
+
+    def tell(self, area: Area) -> None:
+        """The operations in flight then are over."""
+        if area.faults > self.faults:
+            return
+        area.compared = self.state
+        self.found += rest.bits_that_differ(area, self.set, self.clear, self.state, torn=True)
+        for rule, pages, expected, observed in self.found:
+            area.diverge(rule, pages, expected, observed, at_ns=self.state.end_ns, torn=True)
+        area.compared = None
+
+
+def _learn(area: Area, state: AreaState, busy: int, marked: int) -> None:
+    """Without deferral, a bit tells of its pages whether a caller has them.
+
+    busy: pages that an operation of that time has to do with: there the bit leads or follows.
+    """
+    pages, facts = area.pages, area.facts
+    every = bits(0, facts.count >> facts.order_per_bit)
+    held = rest.bitmap(state)
+    fresh = every & ~marked & ~(pages.set | pages.clear)
+    pages.set |= fresh & held
+    pages.clear |= fresh & ~held
+    if facts.order_per_bit:
+        area.pace.passed_over("more than one page to a bit")
+        return
+    new = pages.unknown & ~busy & ~pages.taint
+    for kind, some in ((ALLOCATED, new & held), (FREE, new & ~held)):
+        pages.may[kind] = pages.may[kind] & ~new | some
+    pages.may[DEFERRED] &= ~new
+    pages.unknown &= ~new
+    if pages.unknown or pages.set | pages.clear != every:
+        area.pace.passed_over("the state was being learned")
+        return
+    area.learned(state)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One area on the fast lane, and off it where the lane is stuck.
+
+The lane hands out its operations cluster by cluster: between two clusters
+nothing is in flight, so that the state can change hands there. It gets the
+state only where everything about the area is certain.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmaobs.crosscheck.extents import Piece
+from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE
+from cmaobs.events import Operation
+from cmaobs.lane import Lane
+from cmaobs.lane import Piece as LanePiece
+from cmaobs.runs import bits, union
+
+if TYPE_CHECKING:
+    from cmaobs.crosscheck.area import Area
+
+
+class Ride:
+    """Moves an area's operations along."""
+
+    def __init__(self, area: Area, lane: Lane) -> None:
+        self.explained = 0  # operations that the lane found an order for
+        self.crowded = 0  # of them, overlapping with others
+        self._area, self._lane = area, lane
+        policy = area.policy
+        self._fits = not (area.facts.order_per_bit or policy.merge or policy.oldest_first)
+        self._index = area.facts.index
+        self._riding = False
+        self._seen = 0  # watermark of the sweep before
+
+    @property
+    def waiting(self) -> int:
+        """Operations that nobody has looked at yet."""
+        return self._lane.waiting(self._index)
+
+    def recent(self) -> list[Operation]:
+        """Operations that were explained last."""
+        return self._lane.recent(self._index)
+
+    def sweep(self, watermark: int) -> None:
+        """Explain what ended before watermark, and have the rest judged.
+
+        A cluster that stays open from one sweep to the next is not waited for any longer.
+        """
+        area, lane = self._area, self._lane
+        before, self._seen = self._seen, watermark
+        while self._close(watermark):
+            stop = area.next_ns
+            until = watermark if stop is None else min(stop, watermark)
+            known = self.waiting > 0 and (self._riding or self._board())
+            done = lane.run(self._index, until, known)
+            self._credit(done.explained, done.crowded, done.granted, done.refused, done.last_ns)
+            if done.stuck:
+                self._hand_over(done.stuck)
+            elif stop is None or stop >= watermark:
+                begun = lane.begun(self._index, before)
+                if not begun:
+                    return
+                self._hand_over(begun)
+            elif begun := lane.begun(self._index, stop):
+                self._hand_over(begun)
+            else:
+                self.alight()
+                area.judge(stop + 1)
+
+    def _close(self, watermark: int) -> bool:
+        """Have judged what was handed over, with all that overlaps. False: some may come yet."""
+        area = self._area
+        while area.busy_until:
+            self.alight()
+            if begun := self._lane.begun(self._index, area.busy_until):
+                self._hand_over(begun)
+            elif area.busy_until >= watermark:
+                area.judge(watermark)
+                return False
+            else:
+                until = area.busy_until
+                area.judge(until + 1)
+                if area.busy_until == until:
+                    area.busy_until = 0
+        return True
+
+    def _hand_over(self, count: int) -> None:
+        self.alight()
+        for operation in self._lane.take(self._index, count):
+            self._area.add(operation, 0)
+
+    def _credit(self, explained: int, crowded: int, granted: int, refused: int,
+                last_ns: int) -> None:
+        area = self._area
+        self.explained += explained
+        self.crowded += crowded
+        area.operations += explained
+        area.ended += explained
+        area.decided += explained
+        area.unsure += explained
+        area.granted += granted
+        area.refused += refused
+        area.now = area.pages.now = max(area.now, last_ns)
+
+    def _board(self) -> bool:
+        """Give the lane the state, if all of it is certain."""
+        area, pages = self._area, self._area.pages
+        held = pages.may[ALLOCATED]
+        certain = (self._fits and area.known and area.still and area.drift == 0
+                   and area.batch.value is not None
+                   and (area.policy.deferral or not area.batch.value)
+                   and not (pages.unknown or pages.taint or area.twice or area.empty
+                            or area.left_over)
+                   and pages.set == held and pages.clear == pages.full & ~held)
+        if not certain:
+            return False
+        pieces = [LanePiece(piece.first, piece.pages, i if piece.origin is not None else 0,
+                            max(piece.since, 0), max(piece.until, 0))
+                  for i, piece in enumerate(pages.extents, 1)]
+        words = -(-area.facts.count // 64)
+        assert area.batch.value is not None
+        self._lane.load(self._index, held.to_bytes(words * 8, "little"), pieces, area.batch.value)
+        self._riding = True
+        return True
+
+    def alight(self) -> None:
+        """Take the state back from the lane."""
+        if not self._riding:
+            return
+        self._riding = False
+        area, pages = self._area, self._area.pages
+        held, pieces = self._lane.state(area.facts)
+        listed = union((piece.first, piece.pages) for piece in pieces)
+        pages.may[ALLOCATED], pages.may[DEFERRED] = held, listed
+        pages.may[FREE] = pages.full & ~held & ~listed
+        pages.set = held
+        pages.clear = bits(0, area.facts.count) & ~held
+        pages.extents.restore(Piece(p.first, p.pages, object() if p.ident else None,
+                                    p.since, p.until) for p in pieces)

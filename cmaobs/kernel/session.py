@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A live kernel as a source of batches and readings."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cmaobs import wire
+from cmaobs.kernel import facts as kernel_facts
+from cmaobs.kernel import loader, plan
+from cmaobs.kernel.areas import AreaReader
+from cmaobs.kernel.at_attach import AtAttach
+from cmaobs.kernel.counts import CountReader
+from cmaobs.kernel.keepers import Keepers
+from cmaobs.kernel.libbpf import Maps
+from cmaobs.kernel.ring import Pump, Ring
+from cmaobs.kernel.stacks import Stacks
+from cmaobs.source import Batch
+from cmaobs.state import AreaFacts, Losses, Reading
+
+_CONFIG = wire.Layout("cmaobs_config")
+_THREAD = wire.size("cmaobs_thread")
+_FRAME = wire.Layout("cmaobs_frame")
+_SLACK_NS = 50_000_000
+_LOOK_S, _LOOKS_S = 0.01, 2.0  # between two looks for what was in flight at attach; in all
+_BLIND_NS = 5_000_000_000  # taken to be over by then, where it cannot be looked for
+_THREAD_HEAD = _THREAD - wire.constant("CMAOBS_DEPTH") * _FRAME.size
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to observe.
+
+    poll_s: between two looks at the ring. reading_s: between two readings.
+    ring_pages: of the ring buffer, a power of two. max_threads: threads with
+    an operation since they started that can be followed at a time.
+    send: False counts only. stacks: records carry the kernel stack. buffers_s: at the first reading
+    and that often look up who holds dma-bufs; None is never.
+    """
+
+    root: str = "/"
+    attach: plan.Attach = "auto"
+    poll_s: float = 0.1
+    reading_s: float = 1.0
+    ring_pages: int = 1024
+    max_threads: int = 4096
+    send: bool = True
+    stacks: bool = False
+    probes: bool = True
+    buffers_s: float | None = None
+
+
+class Session:
+    """Implements cmaobs.source.Source on the running kernel."""
+
+    def __init__(self, options: Options) -> None:
+        """Attach. Raises UnsupportedError, PrivilegeError or ProbeError."""
+        self._options = options
+        self._facts = kernel_facts.probe(options.root)
+        self._plan = plan.make(self._facts, options.attach)
+        self._loaded = loader.load(self._plan, options.ring_pages, options.max_threads,
+                                   options.probes, options.stacks and options.probes)
+        self._maps = Maps()
+        self._reader = AreaReader(self._loaded, self._plan, self._maps)
+        self._counts = CountReader(self._loaded, self._maps, self._reader.areas)
+        self._ring = Pump(Ring(self._loaded.maps["events"],
+                               options.ring_pages * os.sysconf("SC_PAGESIZE")), options.poll_s)
+        self._stacks = (Stacks(self._loaded.maps[loader.STACKS], self._maps, options.root)
+                        if loader.STACKS in self._loaded.maps else None)
+        self._keepers = Keepers(self._reader, self._plan, options.root, options.buffers_s)
+        self._watermark = 0
+        self._stopped = False
+        self._attached_ns = self._in_flight = 0
+        self._before: AtAttach | None = None
+        if options.probes:
+            self._arm()
+            self._before = self._await_others()
+
+    def _await_others(self) -> AtAttach:
+        """Until every task was seen outside of an operation that began before the probes."""
+        operations = [name for handler, name in self._plan.functions.items()
+                      if handler not in ("contig", "free")]
+        before = AtAttach(self._options.root, operations, self._followed, self._reader.running)
+        if before.trouble:
+            self._attached_ns = time.monotonic_ns() + _BLIND_NS
+            return before
+        ends = time.monotonic() + _LOOKS_S
+        while before.left and time.monotonic() < ends:
+            before.look()
+            time.sleep(_LOOK_S)
+        self._attached_ns = time.monotonic_ns()
+        return before
+
+    def _arm(self) -> None:
+        values: dict[str, Any] = {"cma_areas": self._plan.cma_areas,
+                                  "vmemmap": self._reader.vmemmap(),
+                                  "area_count": len(self._reader.areas),
+                                  "armed": 1, "send": int(self._options.send)}
+        self._maps.update(self._loaded.maps["config"], 0,
+                          _CONFIG.pack(*(values.get(f, 0) for f in _CONFIG.fields)))
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """Kernel and observer, as label values."""
+        notes = self._plan.notes
+        if self._before is not None and self._before.trouble:
+            notes += ("operations in flight at attach: cannot be told, taken to end within "
+                      f"{_BLIND_NS // 10**9} s: {self._before.trouble}",)
+        return {"release": self._facts.release, "machine": self._facts.machine,
+                "patched": "yes" if self._plan.patched else "no",
+                "batch_probed": "yes" if "batch" in self._plan.functions else "no",
+                "unseen": ",".join(handler for handler in ("scan", "batch")
+                                       if self._plan.patched and handler not in
+                                       self._plan.functions),
+                "stacks": "yes" if self._stacks else "no",
+                "attach": self._loaded.attach if self._options.probes else "none",
+                "clocksource": self._facts.clocksource,
+                "probes": str(len(self._loaded.attached)),
+                "compile_seconds": f"{self._loaded.compile_seconds:.3f}",
+                "attached_ns": str(self._attached_ns),
+                "notes": "; ".join(notes)}
+
+    @property
+    def areas(self) -> tuple[AreaFacts, ...]:
+        """In the order of cma_areas[]."""
+        return self._reader.areas
+
+    def steps(self) -> Iterator[Batch | Reading]:
+        """Endless until close(): a batch each poll_s, a reading each reading_s."""
+        due = 0.0
+        while not self._stopped:
+            if time.monotonic() >= due:
+                due = time.monotonic() + self._options.reading_s
+                yield from self._reading_steps()
+            else:
+                watermark = self._advance()
+                yield self._batch(watermark)
+            if not self._stopped:
+                time.sleep(self._options.poll_s)
+
+    def finish(self) -> Iterator[Batch | Reading]:
+        """The last batches and readings, for use after steps() was left.
+
+        Two readings: what the first one shows is confirmed by the second.
+        """
+        for _ in range(2):
+            yield from self._reading_steps()
+            time.sleep(self._options.poll_s)
+            yield self._batch(self._advance())
+
+    def close(self) -> None:
+        """Detach everything."""
+        self._stopped = True
+        self._ring.close()
+        self._loaded.close()
+
+    def _reading_steps(self) -> Iterator[Batch | Reading]:
+        """Snapshots first, then the records that led there, then the reading.
+
+        The watermark is of before the snapshots: every record from before a
+        snapshot is delivered ahead of it, and none is judged too early.
+        """
+        watermark = self._advance()
+        yield self._batch(watermark)
+        states = tuple(self._reader.read(area) for area in self.areas)
+        counts = self._counts.read()
+        losses = self._losses()
+        yield self._batch(self._watermark)
+        yield Reading(time_ns=time.monotonic_ns(), wall_s=time.time(), counts=counts,
+                      states=states, losses=losses,
+                      stacks=self._stacks.fresh() if self._stacks else {},
+                      buffers=self._keepers.buffers(), owners=self._keepers.owners(states),
+                      stacks_failed=self._counts.stacks_failed() if self._stacks else None)
+
+    def _losses(self) -> Losses:
+        """Operations that nobody follows were in flight until now if they are, or were before."""
+        if self._before is not None and self._before.left:
+            self._in_flight += self._before.left
+            self._before.look()
+        counts = self._counts.losses().counts
+        return Losses({**counts, "in_flight_at_attach": self._in_flight})
+
+    def _batch(self, watermark_ns: int) -> Batch:
+        """What is in the ring now."""
+        data = self._ring.read()
+        if self._stacks:
+            self._stacks.note(data)
+        return Batch(data, watermark_ns)
+
+    def _advance(self) -> int:
+        """A time before which every operation has ended and sent its record.
+
+        An operation is counted as begun before it reads the clock: if none is
+        in flight after now was read, all that started before are over. Else
+        those in flight are looked up. One that has read the clock but has not
+        stored its frame yet would be overlooked; the probe cannot sleep there,
+        and _SLACK_NS covers it. Were that ever too short, the cross-check sees
+        an operation delivered late and says unknown.
+        """
+        now = time.monotonic_ns()
+        if self._counts.in_flight():
+            now = min(now - _SLACK_NS, *self._frames(), now)
+        self._watermark = max(self._watermark, now)
+        return self._watermark
+
+    def _frames(self) -> Iterator[int]:
+        """Start times of the operations in flight, ns."""
+        fd = self._loaded.maps["threads"]
+        # a key that is deleted meanwhile starts the walk again: bound it
+        for tid in itertools.islice(self._maps.keys(fd), 2 * self._options.max_threads):
+            value = self._maps.lookup(fd, tid, _THREAD)
+            if value is None:
+                continue
+            for level in range(min(_depth(value), wire.constant("CMAOBS_DEPTH"))):
+                frame = _FRAME.unpack(value, _THREAD_HEAD + level * _FRAME.size)
+                yield frame[0]
+
+    def _followed(self, tid: int) -> int:
+        """Operations in flight that the probes know of a thread."""
+        value = self._maps.lookup(self._loaded.maps["threads"], tid, _THREAD)
+        return _depth(value) if value else 0
+
+
+def _depth(thread: bytes) -> int:
+    """How many operations are nested; struct cmaobs_thread."""
+    return ctypes.c_uint32.from_buffer_copy(thread).value
+
+
+def open_session(options: Options) -> Session:
+    """A session on the running kernel.
+
+    Raises UnsupportedError, PrivilegeError or ProbeError.
+    """
+    return Session(options)

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The lane's life, its sweep from cluster to cluster, and what goes back out. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "private.h"
+
+#define CROWD 100000		/* operations of a cluster that is waited for */
+
+#ifndef LANE_DIGEST
+#define LANE_DIGEST ""
+#endif
+
+const char *lane_digest(void)
+{
+	return LANE_DIGEST;
+}
+
+struct lane *lane_new(uint32_t areas)
+{
+	struct lane *lane = calloc(1, sizeof(*lane));
+
+	if (!lane)
+		return NULL;
+	lane->n_areas = areas;
+	lane->areas = calloc(areas ? areas : 1, sizeof(*lane->areas));
+	lane->scratch = new_scratch();
+	if (lane->areas && lane->scratch)
+		return lane;
+	lane_free(lane);
+	return NULL;
+}
+
+void lane_free(struct lane *lane)
+{
+	for (uint32_t i = 0; lane->areas && i < lane->n_areas; i++) {
+		struct area *a = &lane->areas[i];
+
+		for (uint64_t j = a->head; j < a->tail; j++)
+			free(a->ops[j].calls);
+		for (uint64_t j = 0; j < RECENT; j++)
+			free(a->recent[j].calls);
+		free(a->ops);
+		free(a->pieces);
+		free(a->bitmap);
+	}
+	free(lane->areas);
+	free(lane->calls);
+	free(lane->scratch);
+	free(lane);
+}
+
+int lane_define(struct lane *lane, uint32_t index, uint64_t base, uint64_t pages)
+{
+	struct area *a = &lane->areas[index];
+
+	a->base = base;
+	a->pages = pages;
+	a->next_id = 1;
+	a->bitmap = calloc((pages + 63) / 64, sizeof(*a->bitmap));
+	return a->bitmap ? 0 : -1;
+}
+
+const void *lane_counters(struct lane *lane, uint32_t index)
+{
+	return &lane->areas[index].counters;
+}
+
+uint64_t lane_elsewhere(struct lane *lane)
+{
+	return lane->elsewhere;
+}
+
+uint64_t lane_first_ns(struct lane *lane)
+{
+	return lane->first_ns;
+}
+
+void lane_passed(struct lane *lane, uint64_t watermark_ns)
+{
+	if (lane->watermark < watermark_ns)
+		lane->watermark = watermark_ns;
+}
+
+static int by_start(const void *one, const void *other)
+{
+	const struct op *a = one, *b = other;
+
+	return a->r.start_ns < b->r.start_ns ? -1 : a->r.start_ns > b->r.start_ns;
+}
+
+static struct area *sorted(struct lane *lane, uint32_t index)
+{
+	struct area *a = &lane->areas[index];
+
+	if (a->unsorted)
+		qsort(a->ops + a->head, a->tail - a->head, sizeof(*a->ops), by_start);
+	a->unsorted = false;
+	return a;
+}
+
+static void keep(struct area *a, struct op *op)
+{
+	struct op *place = &a->recent[a->n_recent++ % RECENT];
+
+	free(place->calls);
+	*place = *op;
+}
+
+static void consume(struct area *a, uint64_t n, struct lane_result *result)
+{
+	result->explained += n;
+	if (n > 1)
+		result->crowded += n;
+	for (uint64_t i = 0; i < n; i++) {
+		struct op *op = &a->ops[a->head++];
+
+		if (op->r.kind == CMAOBS_ALLOC)
+			*(op->deed == IN_VAIN ? &result->refused : &result->granted) += op->r.count;
+		if (op->r.end_ns > result->last_ns)
+			result->last_ns = op->r.end_ns;
+		keep(a, op);
+	}
+}
+
+void lane_run(struct lane *lane, uint32_t index, uint64_t until_ns, int known,
+	      struct lane_result *result)
+{
+	struct area *a = sorted(lane, index);
+
+	memset(result, 0, sizeof(*result));
+	while (a->head < a->tail) {
+		struct op *ops = &a->ops[a->head];
+		uint64_t left = a->tail - a->head, n = 1, end = ops->r.end_ns;
+
+		while (n < left && ops[n].r.start_ns <= end && n < CROWD) {
+			if (ops[n].r.end_ns > end)
+				end = ops[n].r.end_ns;
+			n++;
+		}
+		if (end >= until_ns && n < CROWD)
+			return;
+		if (n == CROWD || !known || !explain(lane->scratch, a, ops, n)) {
+			result->stuck = n;
+			result->stuck_ns = end;
+			return;
+		}
+		consume(a, n, result);
+	}
+}
+
+uint64_t lane_waiting(struct lane *lane, uint32_t index)
+{
+	return lane->areas[index].tail - lane->areas[index].head;
+}
+
+uint64_t lane_begun(struct lane *lane, uint32_t index, uint64_t until_ns)
+{
+	const struct area *a = sorted(lane, index);
+	uint64_t i = a->head;
+
+	while (i < a->tail && a->ops[i].r.start_ns <= until_ns)
+		i++;
+	return i - a->head;
+}
+
+uint64_t lane_size(struct lane *lane, uint32_t index, uint64_t operations)
+{
+	const struct area *a = sorted(lane, index);
+	uint64_t records = 0;
+
+	for (uint64_t i = 0; i < operations && a->head + i < a->tail; i++)
+		records += a->ops[a->head + i].n_calls + 1;
+	return records;
+}
+
+static struct cmaobs_record *write_op(struct cmaobs_record *out, const struct op *op)
+{
+	if (op->n_calls)
+		memcpy(out, op->calls, op->n_calls * sizeof(*out));
+	out[op->n_calls] = op->r;
+	return out + op->n_calls + 1;
+}
+
+uint64_t lane_take(struct lane *lane, uint32_t index, uint64_t operations, void *out,
+		   uint64_t room)
+{
+	struct area *a = &lane->areas[index];
+	struct cmaobs_record *at = out;
+	uint64_t records = lane_size(lane, index, operations);
+
+	if (records > room)
+		return 0;
+	for (uint64_t i = 0; i < operations && a->head < a->tail; i++, a->head++) {
+		at = write_op(at, &a->ops[a->head]);
+		free(a->ops[a->head].calls);
+	}
+	return records;
+}
+
+uint64_t lane_n_calls(struct lane *lane)
+{
+	return lane->n_calls;
+}
+
+void lane_calls(struct lane *lane, void *out)
+{
+	if (lane->n_calls)
+		memcpy(out, lane->calls, lane->n_calls * sizeof(*lane->calls));
+	lane->n_calls = 0;
+}
+
+uint64_t lane_recent(struct lane *lane, uint32_t index, void *out, uint64_t room)
+{
+	const struct area *a = &lane->areas[index];
+	uint64_t n = a->n_recent < RECENT ? a->n_recent : RECENT;
+	struct cmaobs_record *begin = out, *at = out;
+
+	for (uint64_t i = a->n_recent - n; i < a->n_recent; i++) {
+		const struct op *op = &a->recent[i % RECENT];
+
+		if ((uint64_t)(at - begin) + op->n_calls + 1 > room)
+			break;
+		at = write_op(at, op);
+	}
+	return at - begin;
+}
+
+/* The layout is kernel/bpf/ringbuf.c's: a header of 8 bytes before each record. */
+uint64_t lane_gather(const uint8_t *ring, uint64_t bytes, void *out, uint64_t *used)
+{
+	const uint64_t stride = 8 + (sizeof(struct cmaobs_record) + 7) / 8 * 8;
+	struct cmaobs_record *at = out;
+	uint64_t i = 0;
+
+	for (; i + stride <= bytes; i += stride) {
+		uint32_t header = __atomic_load_n((const uint32_t *)(ring + i), __ATOMIC_ACQUIRE);
+
+		if (header & 1U << 31)	/* BPF_RINGBUF_BUSY_BIT */
+			break;
+		if (!(header & 1U << 30))	/* BPF_RINGBUF_DISCARD_BIT */
+			memcpy(at++, ring + i + 8, sizeof(*at));
+	}
+	*used = i;
+	return at - (struct cmaobs_record *)out;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The fast lane of the cross-check: explains what it can, judges nothing.
+ *
+ * It takes raw records, joins calls to operations, and looks for one lawful
+ * order of each cluster of overlapping operations, every operation at one
+ * instant. Where it finds one, the cluster is lawful and the state after it
+ * is known. Where it finds none, or meets a kind of operation that it does
+ * not know, it leaves the cluster to cmaobs/crosscheck/area.py.
+ *
+ * Only for areas with one page to a bit. Counts and places are pages, places
+ * counted from the area's first page; times are CLOCK_MONOTONIC in ns.
+ *
+ * cmaobs/lane reads this file too: types and prototypes only.
+ */
+#ifndef CMAOBS_LANE_H
+#define CMAOBS_LANE_H
+
+#include <stdint.h>
+
+/* Deferred pages of one extent. id: of the release; 0: borders not known. */
+struct lane_piece {
+	uint64_t first;
+	uint64_t pages;
+	uint64_t id;
+	uint64_t since;		/* listed at a time between since and until */
+	uint64_t until;
+};
+
+/* What lane_run() did. */
+struct lane_result {
+	uint64_t explained;	/* operations */
+	uint64_t crowded;	/* of them, in clusters of more than one */
+	uint64_t granted;	/* pages allocated */
+	uint64_t refused;	/* pages asked for in vain */
+	uint64_t last_ns;	/* end of the last one; 0: none */
+	uint64_t stuck;		/* operations of the first cluster left; 0: none */
+	uint64_t stuck_ns;	/* its end */
+};
+
+struct lane;
+
+/* sha256 of the sources that this was built from. */
+const char *lane_digest(void);
+
+struct lane *lane_new(uint32_t areas);
+void lane_free(struct lane *lane);
+int lane_define(struct lane *lane, uint32_t index, uint64_t base, uint64_t pages);
+
+/* 0: taken. 1: not in order, nothing was taken. -1: no memory. */
+int lane_feed(struct lane *lane, const void *records, uint64_t count);
+/* The counts of what was fed, as struct cmaobs_counters; valid until freed. */
+const void *lane_counters(struct lane *lane, uint32_t index);
+uint64_t lane_elsewhere(struct lane *lane);
+uint64_t lane_first_ns(struct lane *lane);
+
+/* bitmap: set bits are allocated pages. */
+int lane_load(struct lane *lane, uint32_t index, const uint64_t *bitmap,
+	      const struct lane_piece *pieces, uint64_t count, uint64_t batch);
+const uint64_t *lane_bitmap(struct lane *lane, uint32_t index);
+const struct lane_piece *lane_pieces(struct lane *lane, uint32_t index, uint64_t *count);
+
+/*
+ * Explain what ended before until_ns, when all that began before was fed.
+ * known: the state is; else the first cluster is reported as stuck.
+ */
+void lane_run(struct lane *lane, uint32_t index, uint64_t until_ns, int known,
+	      struct lane_result *result);
+/* What began before this time must be fed no more. */
+void lane_passed(struct lane *lane, uint64_t watermark_ns);
+
+uint64_t lane_waiting(struct lane *lane, uint32_t index);
+/* Of those, how many began at until_ns or before. */
+uint64_t lane_begun(struct lane *lane, uint32_t index, uint64_t until_ns);
+/*
+ * Take out the records of the first operations, each after its calls. Returns
+ * records written, or 0 where they are more than room. lane_calls(): those of
+ * no operation yet, lane_n_calls() in number. lane_recent(): of operations
+ * explained last; they stay there.
+ */
+uint64_t lane_take(struct lane *lane, uint32_t index, uint64_t operations, void *out,
+		   uint64_t room);
+uint64_t lane_size(struct lane *lane, uint32_t index, uint64_t operations);
+uint64_t lane_n_calls(struct lane *lane);
+void lane_calls(struct lane *lane, void *out);
+uint64_t lane_recent(struct lane *lane, uint32_t index, void *out, uint64_t room);
+
+/* Copy records out of the ring's stride; returns how many. */
+uint64_t lane_gather(const uint8_t *ring, uint64_t bytes, void *out, uint64_t *used);
+
+#endif

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Memory pressure: a process that fills memory until MemAvailable is down to a floor.
+
+A process of its own, and the first that the kernel kills when memory runs out: the load
+goes on without it, and the summary says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import mmap
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from cmaobs.load.area import PAGE, meminfo
+
+STEP = 8 << 20
+PERIOD = 0.2
+LET_GO_AFTER = 5.0  # then half is given back, so that reclaim has something new to do
+_PR_SET_PDEATHSIG = 1
+
+
+class Pressure:
+    """kind: anon (private memory) or shmem (as /dev/shm)."""
+
+    def __init__(self, root: Path, kind: str, floor: int) -> None:
+        reader, writer = os.pipe()
+        parent = os.getpid()
+        self._pid = os.fork()
+        if self._pid == 0:
+            status = 1
+            try:
+                os.close(reader)
+                ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+                if os.getppid() == parent:
+                    _fill(root, kind, floor, writer)
+                status = 0
+            finally:
+                os._exit(status)
+        os.close(writer)
+        self._reader = reader
+
+    def stop(self) -> dict[str, Any]:
+        """What it did. Its memory is free when this returns."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGTERM)
+        with os.fdopen(self._reader) as report:
+            text = report.read()
+        _, status = os.waitpid(self._pid, 0)
+        if text:
+            told: dict[str, Any] = json.loads(text)
+            return told
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        return {"ended": "killed, by the kernel if memory ran out" if killed else "failed"}
+
+
+def _fill(root: Path, kind: str, floor: int, writer: int) -> None:
+    running = True
+
+    def end(_number: int, _frame: object) -> None:
+        nonlocal running
+        running = False
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's; the parent decides
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    chunks: list[mmap.mmap] = []
+    peak = filled = rounds = 0
+    full_since = None
+    while running:
+        free = meminfo(root).get("MemAvailable", 0) * 1024
+        if free > floor + STEP:
+            chunks.append(_chunk(kind))
+            filled += STEP
+            peak = max(peak, len(chunks) * STEP)
+            continue
+        full_since = full_since or time.monotonic()
+        if time.monotonic() - full_since > LET_GO_AFTER or free < floor - STEP:
+            for chunk in chunks[: (len(chunks) + 1) // 2]:
+                chunk.close()
+            del chunks[: (len(chunks) + 1) // 2]
+            full_since = None
+            rounds += 1
+        time.sleep(PERIOD)
+    report = {"kind": kind, "floor": floor, "peak": peak, "filled": filled, "rounds": rounds}
+    os.write(writer, json.dumps(report | {"ended": "as told"}).encode())
+
+
+def _chunk(kind: str) -> mmap.mmap:
+    flags = mmap.MAP_PRIVATE if kind == "anon" else mmap.MAP_SHARED
+    chunk = mmap.mmap(-1, STEP, flags=flags | mmap.MAP_ANONYMOUS)
+    chunk[::PAGE] = b"\x5a" * (STEP // PAGE)
+    return chunk

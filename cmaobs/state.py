@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the kernel holds, as read: the second witness. Pure data.
+
+Counts are pages, addresses are pfns, times are CLOCK_MONOTONIC in ns. None
+stands for "this kernel has no such field", which is not zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from cmaobs.buffers import Buffers
+
+Run = tuple[int, int]  # (first pfn, pages)
+
+
+@dataclass(frozen=True, slots=True)
+class AreaFacts:
+    """What of a struct cma never changes after boot."""
+
+    index: int
+    name: str
+    base_pfn: int
+    count: int
+    order_per_bit: int
+
+
+@dataclass(frozen=True, slots=True)
+class AreaState:
+    """One area, read between start_ns and end_ns.
+
+    allocated: runs of pages whose bit is set, ascending, not adjacent.
+    extents: the deferred list, newest first, as listed.
+    at_rest: no operation on the area began, ended or was in flight while it
+    was read; only then do the parts belong to one instant.
+    fault: why the reading cannot be used, or an empty string.
+    shrinker_batch: the batch member of the area's shrinker, pages; 0 is the core's default.
+    """
+
+    facts: AreaFacts
+    start_ns: int
+    end_ns: int
+    allocated: tuple[Run, ...]
+    extents: tuple[Run, ...] | None
+    defer_count: int | None
+    batch: int | None
+    pages_succeeded: int | None
+    pages_failed: int | None
+    begun: int
+    at_rest: bool
+    fault: str = ""
+    shrinker_batch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What the observer lost since it attached, by kind: struct cmaobs_losses and more."""
+
+    counts: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """Losses that leave a gap in the record of operations."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A histogram of struct cmaobs_latency: nanoseconds summed, and hits by slot."""
+
+    sum_ns: int
+    slots: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """Operations measured."""
+        return sum(self.slots)
+
+
+@dataclass(frozen=True, slots=True)
+class AreaCounts:
+    """Exact counts of one area since the probes were armed.
+
+    counters: by the member names of struct cmaobs_counters.
+    latencies: by enum cmaobs_hist, without its prefix, in lower case.
+    """
+
+    facts: AreaFacts
+    counters: Mapping[str, int]
+    latencies: Mapping[str, Latency]
+
+
+class Owned(NamedTuple):
+    """Pages whose allocation the kernel itself remembers, by page_owner.
+
+    since_ns: the kernel's own clock since boot, nearly CLOCK_MONOTONIC. pid: of the process.
+    frames: functions, cma_alloc first.
+    """
+
+    pfn: int
+    pages: int
+    since_ns: int
+    pid: int
+    comm: str
+    frames: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything the kernel maps and a snapshot say at one time.
+
+    stacks: kernel stacks by the number that records give them, innermost function first, each
+    once, with the reading after the first record that has it. stacks_failed: operations whose stack
+    could not be kept; None where none are taken. buffers: dma-bufs and who holds them, where that
+    was looked up for this reading. owners: of pages that were allocated when the observer came,
+    with the first reading.
+    """
+
+    time_ns: int
+    wall_s: float
+    counts: tuple[AreaCounts, ...]
+    states: tuple[AreaState, ...]
+    losses: Losses
+    stacks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    stacks_failed: int | None = None
+    buffers: Buffers | None = None
+    owners: tuple[Owned, ...] = ()
