@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Fixtures for tests that run inside the device, on a live kernel, as root.
+
+One observer compiles for up to 30 s under emulation: tests share observers
+where they can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kernel.tools import AREA, Area, Serve
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--patched", choices=("yes", "no", "defects", "owner"), default="yes",
+                     help="whether this kernel must have deferred freeing, or defects of it, or "
+                     "page_owner as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On an unpatched kernel the tests of deferral are not collected: they ask for the patch."""
+    wanted = config.getoption("--patched")
+    chosen, left = [], []
+    for item in items:
+        marker = item.get_closest_marker("patched")
+        needs = marker.args[0] if marker else None
+        (chosen if needs in (None, wanted) else left).append(item)
+    items[:] = chosen
+    config.hook.pytest_deselected(items=left)
+
+
+@pytest.fixture(scope="session")
+def patched(pytestconfig: pytest.Config) -> bool:
+    """Whether the kernel defers; fails where it is not the kernel that was asked for."""
+    wanted = pytestconfig.getoption("--patched") != "no"
+    assert Path("/sys/kernel/debug/cma", AREA).is_dir(), "no CMA area in debugfs: not the device"
+    assert Path("/sys/kernel/mm/cma", AREA, "batch").exists() == wanted, \
+        "this is not the kernel that --patched asks for"
+    return wanted
+
+
+@pytest.fixture
+def area(patched: bool) -> Iterator[Area]:
+    """The default area, with nothing allocated or deferred, and batch as it was at boot."""
+    area = Area(AREA, patched)
+    area.reset()
+    yield area
+    area.reset()
+
+
+@pytest.fixture(scope="module")
+def serve(patched: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """An exporter that runs for all tests of a module, with a recording."""
+    with Serve(tmp_path_factory.mktemp("serve")) as running:
+        yield running

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0
+"""An observer that is killed under load leaves nothing behind, and can start again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kernel.tools import AREA, CMAOBS, Area, Serve, cli, grown, key_of, wait_for
+
+pytestmark = pytest.mark.kernel
+
+
+def programs() -> set[int]:
+    """Ids of the BPF programs that the kernel holds."""
+    out = subprocess.run(["bpftool", "--json", "prog", "list"], check=True,
+                         stdout=subprocess.PIPE, text=True).stdout
+    return {program["id"] for program in json.loads(out)}
+
+
+def kprobes() -> set[str]:
+    """Functions with a kprobe."""
+    lines = Path("/sys/kernel/debug/kprobes/list").read_text().splitlines()
+    return {line.split()[2].split("+")[0] for line in lines}
+
+
+@pytest.mark.parametrize("attach", ["kprobe", "fentry"])
+def test_kill_under_load_and_start_again(area: Area, tmp_path: Path, attach: str) -> None:
+    held, probed = programs(), kprobes()
+    busy = subprocess.Popen(
+        [*CMAOBS, "load", "--source", "debugfs", "--threads", "3", "--duration", "600",
+         "--rate", "100", "--sizes", "1,16,64", "--lifetime", "0-20"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        first = Serve(tmp_path, "--attach", attach)
+        with first:
+            wait_for(lambda: sum(v for k, v in first.scrape().items()
+                                 if k[0] == "cma_alloc_total") > 50)
+            assert programs() > held
+            assert (kprobes() > probed) == (attach == "kprobe")
+            assert first.stop(signal.SIGKILL) == -signal.SIGKILL
+        wait_for(lambda: programs() == held and kprobes() == probed, 30)
+
+        out = cli("replay", str(first.recording), status=None)
+        assert "cut" in out or "end" in out
+        assert "verdict: diverge" not in out
+
+        (tmp_path / "again").mkdir()
+        with Serve(tmp_path / "again", "--attach", attach) as again:
+            before = again.settled()
+            after = again.settled()
+            assert grown(before, after, "cma_alloc_duration_seconds_count",
+                         area=AREA, path="contig") >= 0
+            assert sum(v for k, v in after.items() if k[0] == "cma_alloc_total") > 0
+            assert after[key_of("cmaobs_model_verdict", verdict="diverge")] == 0
+            busy.send_signal(signal.SIGTERM)
+            busy.wait(60)
+            again.settled()
+            assert again.stop() == 0, again.output()
+            assert "verdict: agree" in again.output()
+    finally:
+        busy.kill()
+        busy.wait()

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the observer loses it counts, and a loss never becomes a divergence."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kernel.stalling import allocates, draining_stalled
+from kernel.tools import AREA, Area, Serve, key_of, load, vmstat, wait_for
+
+pytestmark = pytest.mark.kernel
+OPERATIONS = 1499
+CROWD = 40  # far more than the kernel gives a kretprobe on two CPUs
+
+
+def granted(samples: dict[tuple[str, frozenset[tuple[str, str]]], float]) -> int:
+    """Allocations of the area that got pages."""
+    return sum(int(value) for (name, labels), value in samples.items()
+               if name == "cma_alloc_total" and ("area", AREA) in labels
+               and ("path", "failed") not in labels)
+
+
+def agrees_again(serve: Serve, area: Area) -> None:
+    """Once it is quiet, every operation is decided as before."""
+    serve.settled()
+    decided = key_of("cmaobs_model_decided_total", area=AREA)
+    before = serve.settled()[decided]
+    for _ in range(10):
+        assert area.alloc(4)
+        area.free(4)
+    wait_for(lambda: serve.scrape()[decided] == before + 20)
+    assert serve.stop() == 0, serve.output()
+    assert "verdict: agree" in serve.output()
+
+
+def test_a_full_ring(area: Area, tmp_path: Path) -> None:
+    """Records are lost, counts are not."""
+    with Serve(tmp_path, "--ring-pages", "8") as serve:
+        load("--source", "debugfs", "--operations", str(OPERATIONS), "--threads", "2",
+             "--rate", "0", "--sizes", "1-8", "--lifetime", "0", "--area", AREA)
+        after = serve.settled()
+        assert after[key_of("cmaobs_losses_total", kind="ring_full")] > 0
+        assert granted(after) == OPERATIONS
+        assert after[key_of("cmaobs_model_verdict", verdict="diverge")] == 0
+        agrees_again(serve, area)
+
+
+def test_missed_returns(area: Area, patched: bool, tmp_path: Path) -> None:
+    """More threads are in cma_alloc() than a kretprobe has instances for."""
+    if patched:
+        area.batch(0)
+    files = f"/sys/kernel/debug/cma/{AREA}"
+    once = f"echo 16 > {files}/alloc && echo 16 > {files}/free"  # free: where it is noticed
+    with Serve(tmp_path, "--attach", "kprobe") as serve:
+        allocated = vmstat()["cma_alloc_success"]
+        with draining_stalled():
+            crowd = [subprocess.Popen(["sh", "-c", once]) for _ in range(CROWD)]
+            wait_for(lambda: all(map(allocates, crowd)))
+        assert [process.wait(60) for process in crowd] == [0] * CROWD
+        assert vmstat()["cma_alloc_success"] - allocated == CROWD
+        after = serve.settled()
+        lost = {dict(labels)["kind"]: value for (name, labels), value in after.items()
+                if name == "cmaobs_losses_total"}
+        assert lost["stale_entries"] > 0, lost
+        assert granted(after) < CROWD
+        assert after[key_of("cmaobs_model_verdict", verdict="diverge")] == 0
+        agrees_again(serve, area)

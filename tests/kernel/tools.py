@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the kernel tests drive the kernel and the observer with: real files, real processes."""
+
+from __future__ import annotations
+
+import glob
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from prometheus_client.parser import text_string_to_metric_families
+
+AREA = "reserved"
+CMAOBS = [str(Path(sys.executable).with_name("cmaobs"))]
+Sample = tuple[str, frozenset[tuple[str, str]]]
+
+
+def wait_for(what: Callable[[], Any], timeout_s: float = 300) -> Any:
+    """The first true value of what()."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := what()):
+        assert time.monotonic() < deadline, f"{what} is still not true after {timeout_s} s"
+        time.sleep(0.2)
+    return value
+
+
+def vmstat() -> Mapping[str, int]:
+    """/proc/vmstat."""
+    lines = Path("/proc/vmstat").read_text().split("\n")
+    return {name: int(value) for name, _, value in (line.partition(" ") for line in lines) if name}
+
+
+def load(*arguments: str) -> Mapping[str, Any]:
+    """Run the load maker to its end; its summary."""
+    done = subprocess.run([*CMAOBS, "load", "--json", *arguments], check=True,
+                          stdout=subprocess.PIPE, text=True, timeout=300)
+    summary: Mapping[str, Any] = json.loads(done.stdout)
+    assert summary["complete"], summary
+    return summary
+
+
+class Area:
+    """One area, through debugfs and sysfs, as root at a shell would."""
+
+    def __init__(self, name: str, patched: bool) -> None:
+        self.name, self.patched = name, patched
+        self._debug = Path("/sys/kernel/debug/cma", name)
+        self._sys = Path("/sys/kernel/mm/cma", name)
+        self._boot_batch = 64
+
+    def reset(self) -> None:
+        """Nothing allocated, nothing deferred, batch as at boot."""
+        self.free(1 << 20)
+        if self.patched:
+            self.batch(0)
+            self.batch(self._boot_batch)
+
+    def alloc(self, pages: int) -> bool:
+        """Whether debugfs got the pages; exactly one cma_alloc."""
+        return self._write(self._debug / "alloc", str(pages))
+
+    def free(self, pages: int) -> None:
+        """Release so many pages, last in, first out."""
+        self._write(self._debug / "free", str(pages))
+
+    def blocks(self, *sizes: int) -> None:
+        """Allocate blocks, side by side, and release them: the first is the newest extent."""
+        for size in sizes:
+            assert self.alloc(size), f"{size} pages were refused"
+        for size in reversed(sizes):
+            self.free(size)
+
+    def batch(self, pages: int) -> bool:
+        """Set batch; False where the kernel refuses."""
+        return self._write(self._sys / "batch", str(pages))
+
+    def scan(self, pages: int) -> None:
+        """One call of the shrinker's scan."""
+        self._write(self._shrinker() / "scan", f"0 0 {pages}")
+
+    def count(self) -> int:
+        """One call of the shrinker's count; pages."""
+        words = (self._shrinker() / "count").read_text().split()
+        return int(words[1]) if words else 0
+
+    def _shrinker(self) -> Path:
+        path, = glob.glob(f"/sys/kernel/debug/shrinker/cma-shadow:{self.name}-*")
+        return Path(path)
+
+    @staticmethod
+    def _write(path: Path, text: str) -> bool:
+        # unbuffered: a failed write must not be tried again at close
+        try:
+            with path.open("wb", buffering=0) as file:
+                file.write(text.encode())
+        except OSError:
+            return False
+        return True
+
+    def sysfs(self, name: str) -> int:
+        """A number from /sys/kernel/mm/cma/<area>."""
+        return int((self._sys / name).read_text())
+
+    def debugfs(self, name: str) -> int:
+        """A number from /sys/kernel/debug/cma/<area>."""
+        return int((self._debug / name).read_text())
+
+
+class Serve:
+    """`cmaobs serve` as a process of its own, scraped over HTTP."""
+
+    def __init__(self, directory: Path, *arguments: str) -> None:
+        self.recording = directory / "serve.cmarec"
+        self._log = directory / "serve.log"
+        self._arguments = [*CMAOBS, "serve", "--listen", "127.0.0.1:0", "--interval", "200ms",
+                           "--record", str(self.recording), *arguments]
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(self._arguments, stdout=log, stderr=log)
+        found = wait_for(lambda: re.search(r"http://[\d.:]+", self.output()) or self._ended())
+        self.url = found[0]
+        wait_for(lambda: self._answers("/readyz") or self._ended())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.stop()
+
+    def _ended(self) -> bool:
+        assert self.process.poll() is None, self.output()
+        return False
+
+    def _answers(self, path: str) -> bool:
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+    def output(self) -> str:
+        """What it printed so far."""
+        return self._log.read_text()
+
+    def stop(self, how: int = signal.SIGINT) -> int:
+        """End it; its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(120)
+
+    def scrape(self) -> dict[Sample, float]:
+        """Every sample now, by name and labels."""
+        with urllib.request.urlopen(self.url + "/metrics", timeout=30) as response:
+            text = response.read().decode()
+        return {(sample.name, frozenset(sample.labels.items())): sample.value
+                for family in text_string_to_metric_families(text) for sample in family.samples}
+
+    def settled(self) -> dict[Sample, float]:
+        """A scrape that was read after now: two readings have been made since."""
+        key = key_of("cmaobs_readings_total")
+        start = self.scrape()[key]
+        return wait_for(lambda: (s := self.scrape())[key] >= start + 2 and s)
+
+
+def key_of(name: str, **labels: str) -> Sample:
+    """The key of a sample in a scrape."""
+    return name, frozenset(labels.items())
+
+
+def grown(before: Mapping[Sample, float], after: Mapping[Sample, float], name: str,
+          **labels: str) -> int:
+    """By how much a sample grew; its absence before counts as 0, its absence after fails."""
+    key = key_of(name, **labels)
+    return int(after[key] - before.get(key, 0))
+
+
+def cli(*arguments: str, status: int | None = 0) -> str:
+    """Run `cmaobs ARGUMENTS`; its standard output. Fails on another exit status than given."""
+    done = subprocess.run([*CMAOBS, *arguments], capture_output=True, text=True, timeout=300)
+    assert status is None or done.returncode == status, \
+        f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout

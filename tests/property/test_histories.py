@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Random histories of the small kernel against the checker.
+
+CMAOBS_LONG=N makes N times as many. What a failure prints is a seed:
+reference.load.run(seed, ...) makes that history again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+from reference.defects import hunt
+from reference.load import run
+from reference.small import compare
+from reference.ways import WAYS
+
+from cmaobs.crosscheck import Checker
+from cmaobs.model import PLAIN, RFC, Policy
+from cmaobs.verdict import Outcome
+
+LONG = int(os.environ.get("CMAOBS_LONG", "1"))
+
+
+def share_undecided(checker: Checker) -> float:
+    """Of the operations seen."""
+    (coverage,) = checker.verdict().coverage
+    return sum(coverage.undecided.values()) / max(coverage.operations, 1)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("chance", [0.0, 0.05, 0.3])
+def test_lawful_histories_agree(threads: int, chance: float) -> None:
+    for seed in range(150 * LONG):
+        checker, _ = run(seed, threads, chance=chance)
+        verdict = checker.verdict()
+        assert verdict.outcome is Outcome.AGREE, (seed, verdict)
+        assert share_undecided(checker) == 0, seed
+
+
+@pytest.mark.parametrize("policy", [PLAIN, Policy(flush_at_zero=False), Policy(merge=True)])
+def test_lawful_histories_agree_under_other_policies(policy: Policy) -> None:
+    for seed in range(100 * LONG):
+        checker, _ = run(seed, 4, policy=policy)
+        assert checker.verdict().outcome is Outcome.AGREE, (seed, checker.verdict())
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("raw", [False, True])
+def test_other_correct_kernels_agree(way: str, raw: bool) -> None:
+    for seed in range(40 * LONG):
+        checker, _ = run(seed, (1, 2, 4)[seed % 3], policy=WAYS[way].policy,
+                         ways=frozenset({way}), raw=raw)
+        verdict = checker.verdict()
+        assert verdict.outcome is Outcome.AGREE, (seed, verdict)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if WAYS[way].policy != RFC])
+def test_other_kernels_diverge_under_the_rfcs_policy(way: str) -> None:
+    outcomes = Counter(run(seed, 1, ways=frozenset({way}))[0].verdict().outcome
+                       for seed in range(40))
+    assert outcomes[Outcome.DIVERGE]
+
+
+@pytest.mark.parametrize("threads", [1, 3, 8])
+@pytest.mark.parametrize("late", [False, True])
+def test_losses_are_never_divergences(threads: int, late: bool) -> None:
+    outcomes: Counter[str] = Counter()
+    for seed in range(80 * LONG):
+        checker, _ = run(seed, threads, 120, lose=0.02, late=late, rests=3)
+        verdict = checker.verdict()
+        assert verdict.outcome is not Outcome.DIVERGE, (seed, verdict.divergences)
+        outcomes[verdict.outcome.name] += 1
+    assert outcomes["AGREE"] > outcomes["UNKNOWN"]
+
+
+def test_small_worlds_against_every_order() -> None:
+    found: Counter[str] = Counter()
+    for seed in range(3000 * LONG):
+        result = compare(seed)
+        assert result != "lawful diverge", f"unsound: reference.small seed {seed}"
+        found[result] += 1
+    print(dict(found))
+    assert found["faulty diverge"] > 4 * found["faulty agree"]
+    assert found["lawful agree"] > 10 * found["lawful unknown"]
+
+
+@pytest.mark.parametrize(("defect", "share"), [
+    ("hit-beyond-end", 0.9), ("tail-dropped", 0.9), ("flush-forgets-one", 0.5),
+    ("flush-skipped", 0.9), ("scan-double-free", 0.9), ("scan-returns-0", 0.9),
+    ("flush-keeps-count", 0.9), ("hit-recounted", 0.6), ("pick-not-lowest", 0.9),
+    ("release-keeps-bits", 0.9), ("flush-clears-picked", 0.7), ("list-twice", 0.9),
+    ("miss-though-held", 0.4), ("hit-joins-two", 0.3),
+])
+def test_defects_are_caught_among_threads(defect: str, share: float) -> None:
+    found = hunt(defect, threads=4, histories=60 * LONG)
+    assert found.made
+    assert found.caught >= share * found.made
+
+
+def test_long_histories_stay_bounded() -> None:
+    checker, kernel = run(7, 8, 20_000, deliver=200)
+    assert checker.verdict().outcome is Outcome.AGREE
+    area = checker._areas[0]
+    assert len(area._log._steps) < 4096
+    assert len(area._agenda._events) < 100
+    assert not area.pages._kept
+    assert len(area.pages.extents) <= kernel.facts.count
+
+
+def test_the_rules_that_a_policy_does_not_touch_still_hold() -> None:
+    for policy in (RFC, Policy(merge=True), Policy(oldest_first=True)):
+        checker, _ = run(5, 1, defects=frozenset({"pick-not-lowest"}), policy=policy)
+        assert "R4" in checker.verdict().by_rule

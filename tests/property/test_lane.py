@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The fast lane against every order, and against the checker without it.
+
+What it explains must be lawful, and what it leaves must be judged as if it
+were not there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from random import Random
+
+import pytest
+from reference.brute import TooMany, lawful
+from reference.kernel import Kernel
+from reference.load import Watch, facts, run
+from reference.mistakes import DEFECTS
+from reference.small import begin, judge, world
+
+from cmaobs import lane
+from cmaobs.model import PLAIN, RFC
+from cmaobs.verdict import Outcome
+
+LONG = int(os.environ.get("CMAOBS_LONG", "1"))
+
+
+def area(seed: int):  # type: ignore[no-untyped-def]
+    """One page to a bit: the lane leaves other areas alone."""
+    return facts((16, 32, 64, 80)[seed % 4], 0, (0, 0x1000, 0x1008, 0x1014)[seed // 4 % 4])
+
+
+def test_it_was_compiled() -> None:
+    """Where there is a compiler, as here, there is a lane."""
+    assert not lane.missing()
+
+
+def test_what_it_explains_is_lawful() -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(7_000_000, 7_000_000 + 3000 * LONG):
+        _, made = world(seed)
+        checker = judge(made, raw=True)
+        outcome = checker.verdict().outcome
+        try:
+            truth = lawful(made[1], begin(made[0]), made[2])
+        except TooMany:
+            continue
+        whole = checker.stats["explained"] == len(made[1])
+        assert not (truth and outcome is Outcome.DIVERGE), seed
+        assert truth or not whole or outcome is not Outcome.AGREE, seed
+        seen[f"{'lawful' if truth else 'faulty'} {'explained' if whole else 'left'}"] += 1
+        seen["overlapping"] += checker.stats["explained_overlapping"] > 0
+    assert seen["lawful explained"] > 200
+    assert seen["faulty left"] > 100
+    assert seen["overlapping"] > 50
+
+
+@pytest.mark.parametrize("policy", [RFC, PLAIN], ids=["rfc", "plain"])
+@pytest.mark.parametrize("threads", [1, 2, 4, 8])
+def test_lawful_histories(threads: int, policy: object) -> None:
+    explained = 0
+    for seed in range(25 * LONG):
+        plain, _ = run(seed, threads, area=area(seed), policy=policy)  # type: ignore[arg-type]
+        fed, _ = run(seed, threads, area=area(seed), policy=policy,  # type: ignore[arg-type]
+                     raw=True)
+        one, other = plain.verdict(), fed.verdict()
+        assert (one.outcome, one.divergences) == (other.outcome, other.divergences), seed
+        assert one.coverage[0].operations == other.coverage[0].operations
+        assert one.coverage[0].decided == other.coverage[0].decided, seed
+        explained += fed.stats["explained"]
+    assert explained > 100 or threads > 2  # many threads: nearly always something is in flight
+
+
+def test_areas_that_it_leaves_alone() -> None:
+    """More pages to a bit: fed alike, judged without it."""
+    for seed in range(20 * LONG):
+        fed, _ = run(seed, 2, area=facts(64, 1 + seed % 2), raw=True)
+        verdict = fed.verdict()
+        assert verdict.outcome is Outcome.AGREE, (seed, verdict)
+        assert verdict.coverage[0].decided > 30
+        assert not fed.stats["explained"]
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_deferral_is_not_explained_under_a_policy_without_it(raw: bool) -> None:
+    """A kernel that defers, judged as one that must not: it has deferred from the start."""
+    for batch, outcome in ((8, Outcome.DIVERGE), (0, Outcome.AGREE)):
+        kernel = Kernel(facts(), Random(1), batch)
+        watch = Watch(kernel, PLAIN, raw=raw)
+        watch.read()
+        for _ in range(3):
+            for steps in (kernel.alloc(1, 4, 0), kernel.release(1, 0x1000, 4)):
+                for _ in steps:
+                    pass
+                kernel.tick()
+                watch.hand_over()
+        watch.hand_over()
+        watch.read()
+        watch.hand_over()
+        verdict = watch.checker.verdict()
+        assert verdict.outcome is outcome, verdict
+        assert set(verdict.by_rule) == ({"R1"} if batch else set())
+        assert bool(watch.checker.stats["explained"]) == (raw and not batch)
+
+
+def test_losses_and_late_starts() -> None:
+    """Never a divergence; and as many operations are decided, give or take those in flight."""
+    for seed in range(60 * LONG):
+        kinds = {"lose": 0.02, "late": bool(seed % 2)}
+        fed, _ = run(seed, 1 + seed % 4, area=area(seed), raw=True, **kinds)  # type: ignore[arg-type]
+        assert fed.verdict().outcome is not Outcome.DIVERGE, (seed, fed.verdict().divergences)
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_defects(defect: str) -> None:
+    """Nothing that is caught without the lane gets by with it."""
+    caught = 0
+    for seed in range(12 * LONG if defect != "batch-0-keeps" else 60 * LONG):
+        threads = (1, 1, 4)[seed % 3]
+        plain, kernel = run(seed, threads, area=area(seed), defects=frozenset({defect}))
+        fed, _ = run(seed, threads, area=area(seed), defects=frozenset({defect}), raw=True)
+        if plain.verdict().outcome is Outcome.DIVERGE:
+            assert fed.verdict().outcome is Outcome.DIVERGE, seed
+            caught += 1
+        if fed.verdict().outcome is Outcome.DIVERGE:
+            assert defect in kernel.fired, seed
+    assert caught

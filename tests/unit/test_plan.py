@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0
+"""From facts to probes, on facts captured from real kernels: tests/fixtures/facts/.
+
+A capture is made in the device by tests/fixtures/capture-facts.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cmaobs.errors import CmaobsError, PrivilegeError, UnsupportedError
+from cmaobs.kernel import plan
+from cmaobs.kernel.facts import Facts
+
+FIXTURES = Path(__file__).parents[1] / "fixtures/facts"
+
+
+def facts(name: str, **changes: Any) -> Facts:
+    """A capture, with fields replaced."""
+    values = json.loads((FIXTURES / f"{name}.json").read_text())
+    values["typed"] = frozenset(values["typed"])
+    values["areas"] = tuple(values["areas"])
+    return dataclasses.replace(Facts(**values), **changes)
+
+
+def without(mapping: Any, *names: str) -> dict[str, Any]:
+    assert set(names) <= set(mapping), "the capture has what is taken away"
+    return {key: value for key, value in mapping.items() if key not in names}
+
+
+def states(one: Facts) -> dict[str, str]:
+    return {finding.feature: finding.state for finding in plan.doctor(one)}
+
+
+def test_patched_kernel() -> None:
+    made = plan.make(facts("6.1.192-patched"))
+    assert (made.patched, made.attach) == (True, "fentry")
+    assert set(made.functions) == set(plan.HANDLERS)
+    assert made.functions["contig"] == "alloc_contig_range"
+    cma = made.structs["cma"]
+    assert made.defines["CMA_DEFER_COUNT"] == cma["defer_count"]
+    assert made.defines["EXTENT_LIST"] == made.structs["cma_defer_free_area"]["list"]
+    assert made.max_areas == 8, "CONFIG_CMA_AREAS=7 and one more"
+    assert not made.notes
+
+
+def test_the_shrinkers_batch_is_read_where_it_is_inside_of_struct_cma() -> None:
+    one = facts("6.1.192-patched")
+    assert plan.make(one).defines["CMA_SHRINKER_BATCH"] == one.structs["cma"]["shrinker"] + 16
+    pointer = {**one.structs["cma"], "can_defer": one.structs["cma"]["shrinker"] + 8}
+    made = plan.make(dataclasses.replace(one, structs={**one.structs, "cma": pointer}))
+    assert "CMA_SHRINKER_BATCH" not in made.defines
+
+
+def test_plain_kernel() -> None:
+    made = plan.make(facts("6.1.192"))
+    assert not made.patched
+    assert set(made.functions) == set(plan.REQUIRED)
+    assert not [name for name in made.defines if "DEFER" in name or "EXTENT" in name]
+    assert any("deferred freeing" in note for note in made.notes)
+
+
+@pytest.mark.parametrize("name", ["6.1.192", "6.1.192-patched"])
+def test_everything_is_there(name: str) -> None:
+    found = states(facts(name))
+    assert found.pop("deferred freeing") == ("ok" if "patched" in name else "missing")
+    assert set(found.values()) == {"ok"}
+
+
+def test_kprobes_where_asked_for_or_no_fentry() -> None:
+    one = facts("6.1.192-patched")
+    assert plan.make(one, "kprobe").attach == "kprobe"
+    old = dataclasses.replace(one, symbols=without(one.symbols, "register_ftrace_direct"))
+    assert plan.make(old).attach == "kprobe"
+    with pytest.raises(UnsupportedError, match="fentry"):
+        plan.make(old, "fentry")
+    untyped = dataclasses.replace(one, typed=one.typed - {"free_contig_range"})
+    assert plan.make(untyped).attach == "kprobe"
+
+
+def test_a_renamed_contig_function_is_found() -> None:
+    one = facts("6.1.192-patched")
+    address = one.symbols["alloc_contig_range"]
+    renamed = dataclasses.replace(
+        one, symbols={**without(one.symbols, "alloc_contig_range"),
+                      "alloc_contig_range_noprof": address},
+        typed=(one.typed - {"alloc_contig_range"}) | {"alloc_contig_range_noprof"})
+    made = plan.make(renamed)
+    assert made.functions["contig"] == "alloc_contig_range_noprof"
+    assert made.defines["CONTIG_FN"] == "alloc_contig_range_noprof"
+
+
+def test_a_patch_without_our_batch_function_is_observed() -> None:
+    """Another patch of the family: batch changes are then seen in the values alone."""
+    one = facts("6.1.192-patched")
+    other = dataclasses.replace(one, symbols=without(one.symbols, "cma_defer_set_batch"))
+    made = plan.make(other)
+    assert made.patched
+    assert "batch" not in made.functions
+
+
+ONE = facts("6.1.192-patched")
+
+
+@pytest.mark.parametrize(("feature", "error", "changes"), [
+    ("CMA", UnsupportedError,
+     {"symbols": without(ONE.symbols, "cma_alloc", "cma_release", "cma_areas", "cma_area_count"),
+      "structs": without(ONE.structs, "cma", "cma_defer_free_area")}),
+    ("symbols", UnsupportedError,
+     {"symbols": without(ONE.symbols, "cma_areas", "cma_area_count")}),
+    ("symbols", PrivilegeError, {"symbols": dict.fromkeys(ONE.symbols, 0)}),
+    ("BTF", UnsupportedError,
+     {"structs": {}, "btf_error": "/sys/kernel/btf/vmlinux does not exist"}),
+    ("BTF", UnsupportedError,
+     {"structs": {**ONE.structs, "cma": without(ONE.structs["cma"], "base_pfn", "bitmap")}}),
+    ("privileges", PrivilegeError, {"capabilities": 0}),
+    ("privileges", PrivilegeError, {"lockdown": "confidentiality"}),
+    ("kprobes", UnsupportedError, {"kprobe_pmu": False}),
+    ("BPF ring buffer", UnsupportedError,
+     {"symbols": without(ONE.symbols, "bpf_ringbuf_reserve")}),
+    ("kernel headers", UnsupportedError, {"headers": ""}),
+])
+def test_what_is_missing_is_one_line_with_a_remedy(
+        feature: str, error: type[CmaobsError], changes: dict[str, Any]) -> None:
+    one = dataclasses.replace(ONE, **changes)
+    assert states(one)[feature] == "missing"
+    with pytest.raises(error) as raised:
+        plan.make(one)
+    assert raised.value.message.startswith(feature)
+    for text in (raised.value.message, raised.value.remedy):
+        assert text
+        assert "\n" not in text
+
+
+def test_capabilities_suffice_without_being_root() -> None:
+    few = 1 << plan.CAP_BPF | 1 << plan.CAP_PERFMON
+    assert plan.make(facts("6.1.192", capabilities=few, root_user=False))
+    with pytest.raises(PrivilegeError):
+        plan.make(facts("6.1.192", capabilities=1 << plan.CAP_BPF))
+
+
+@pytest.mark.parametrize("clock", ["jiffies", "refined-jiffies"])
+def test_a_coarse_clock_is_told(clock: str) -> None:
+    made = plan.make(facts("6.1.192", clocksource=clock))
+    assert any(note.startswith("clock: ") for note in made.notes)

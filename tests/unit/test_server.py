@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The server, asked by a real HTTP client over a real socket."""
+
+from __future__ import annotations
+
+import dataclasses
+import http.client
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from golden import samples
+
+from cmaobs import server
+from cmaobs.config import Address
+from cmaobs.errors import ListenError
+from cmaobs.server import Health, Server
+from cmaobs.view import View
+
+
+class Served:
+    """A server with a view that a test may change."""
+
+    def __init__(self) -> None:
+        self.view = samples.view()
+        self.health = Health(0.2)
+        self.server = Server(Address("127.0.0.1", 0), lambda: self.view, self.health)
+        self.port = self.server.address.port
+
+    def ask(self, path: str, method: str = "GET",
+            headers: dict[str, str] | None = None) -> tuple[int, http.client.HTTPMessage, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, headers=headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read().decode()
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    one = Served()
+    with one.server:
+        yield one
+
+
+def test_metrics_in_the_text_format(served: Served) -> None:
+    status, headers, body = served.ask("/metrics?debug=1")
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert int(headers["Content-Length"]) == len(body.encode())
+    assert 'cma_alloc_total{area="reserved",path="defer_hit"} 200.0' in body
+    assert "# EOF" not in body
+
+
+def test_metrics_in_openmetrics_for_who_asks(served: Served) -> None:
+    status, headers, body = served.ask("/metrics", headers={
+        "Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"})
+    assert status == 200
+    assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert body.endswith("# EOF\n")
+
+
+def test_each_scrape_shows_the_view_of_its_time(served: Served) -> None:
+    assert "cmaobs_records_total 570.0" in served.ask("/metrics")[2]
+    served.view = dataclasses.replace(served.view, records=571)
+    assert "cmaobs_records_total 571.0" in served.ask("/metrics")[2]
+
+
+def test_ready_only_after_a_reading(served: Served) -> None:
+    assert served.ask("/readyz")[0] == 200
+    served.view = View({}, ())
+    assert served.ask("/readyz")[0] == 503
+
+
+def test_healthy_while_starting_or_beating_and_not_when_silent_or_failed(served: Served) -> None:
+    assert served.ask("/healthz")[::2] == (200, "ok\n")
+    served.health.beat()
+    assert served.ask("/healthz")[0] == 200
+    time.sleep(0.3)
+    status, _, body = served.ask("/healthz")
+    assert status == 503
+    assert "silent" in body
+    served.health.beat()
+    served.view = dataclasses.replace(served.view, failure="the ring is gone")
+    assert served.ask("/healthz")[::2] == (503, "failed: the ring is gone\n")
+
+
+def test_the_page_has_links_and_verdict_and_escapes(served: Served) -> None:
+    served.view = dataclasses.replace(served.view, identity={"release": "<script>"})
+    status, headers, body = served.ask("/")
+    assert status == 200
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    for part in ('href="/metrics"', 'href="/healthz"', 'href="/readyz"', "diverge", "never at rest",
+                 "&lt;script&gt;"):
+        assert part in body
+    assert "<script>" not in body
+
+
+def test_head_has_headers_and_no_body(served: Served) -> None:
+    status, headers, body = served.ask("/metrics", "HEAD")
+    assert status == 200
+    assert int(headers["Content-Length"]) > 1000
+    assert body == ""
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/metrics/", "/../etc/passwd", "*"])
+def test_other_paths_are_not_found(served: Served, path: str) -> None:
+    assert served.ask(path)[0] == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"])
+def test_other_methods_are_not_allowed(served: Served, method: str) -> None:
+    status, headers, _ = served.ask("/metrics", method)
+    assert status == 405
+    assert headers["Allow"] == "GET, HEAD"
+
+
+def _connect(served: Served) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", served.port), timeout=10)
+
+
+@pytest.mark.parametrize("request_", [
+    b"GET " + b"/" * 70000, b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\r\n\r\n",
+    b"GET / HTTP/1.0\r\n" + b"a: b\r\n" * 200 + b"\r\n",
+], ids=["long line", "nonsense", "tls", "many headers"])
+def test_requests_that_are_none_get_4xx_and_the_server_lives(
+        served: Served, request_: bytes) -> None:
+    with _connect(served) as connection:
+        connection.sendall(request_)
+        connection.shutdown(socket.SHUT_WR)
+        try:
+            answer = connection.recv(100)
+        except ConnectionResetError:
+            answer = b""  # it did not read all that was sent
+    assert not answer or b" 4" in answer or b"Error" in answer or b"DOCTYPE" in answer
+    assert served.ask("/healthz")[0] == 200
+
+
+def test_connections_are_bounded_and_come_back(served: Served) -> None:
+    idle = [_connect(served) for _ in range(server.MAX_CONNECTIONS)]
+    try:
+        time.sleep(0.3)
+        with _connect(served) as one_more:
+            assert one_more.recv(100).startswith(b"HTTP/1.0 503 ")
+    finally:
+        for one in idle:
+            one.close()
+    deadline = time.monotonic() + 5
+    while served.ask("/healthz")[0] != 200:
+        assert time.monotonic() < deadline
+    assert served.ask("/metrics")[0] == 200
+
+
+def test_a_client_that_drips_is_cut_off(
+        served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "CONNECTION_S", 0.5)
+    with _connect(served) as drip:
+        began = time.monotonic()
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            while time.monotonic() < began + 5:
+                drip.sendall(b"G")
+                time.sleep(0.05)
+        assert time.monotonic() - began < 3
+
+
+def test_a_port_in_use_is_one_line_and_a_remedy(served: Served) -> None:
+    with pytest.raises(ListenError) as caught:
+        Server(Address("127.0.0.1", served.port), samples.view, Health(1))
+    assert caught.value.message == f"cannot listen on 127.0.0.1:{served.port}: " \
+                                   "Address already in use"
+    assert "--listen" in caught.value.remedy
+
+
+def test_a_host_that_does_not_exist_is_one_line() -> None:
+    with pytest.raises(ListenError, match=r"cannot listen on 203\.0\.113\.1:9759: "):
+        Server(Address("203.0.113.1", 9759), samples.view, Health(1))
+
+
+def test_ipv6_works() -> None:
+    with Server(Address("::1", 0), samples.view, Health(1)) as one:
+        connection = http.client.HTTPConnection("::1", one.address.port, timeout=10)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+        connection.close()
+        assert str(one.address) == f"[::1]:{one.address.port}"

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-2.0
+"""deploy/vm/run, from the host: what a caller can rely on.
+
+A boot takes about five seconds under emulation, so the guests are few, and one of them answers
+most of the questions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = ROOT / "deploy" / "vm" / "run"
+
+pytestmark = pytest.mark.vm
+
+ASK = """
+import json, os, sys
+mounts = {line.split()[1]: line.split()[2] for line in open("/proc/mounts")}
+with open("answer.json", "w") as out:
+    json.dump({
+        "argv": sys.argv[1:],
+        "cwd": os.getcwd(),
+        "uid": os.getuid(),
+        "path": os.environ["PATH"],
+        "seen": os.environ.get("CMAOBS_TEST_SEEN"),
+        "unseen": os.environ.get("UNRELATED"),
+        "mounts": mounts,
+        "cmdline": open("/proc/cmdline").read().split(),
+        "cpus": os.cpu_count(),
+        "clock": open("/sys/devices/system/clocksource/clocksource0/current_clocksource").read(),
+    }, out)
+open("/etc/written-in-the-guest", "w").close()
+print("to stdout", flush=True)
+print("to stderr", file=sys.stderr)
+os.system("echo reopened > /dev/stdout")
+sys.exit(37)
+"""
+
+
+@pytest.fixture(scope="module")
+def kernel() -> str:
+    image = os.environ.get("CMAOBS_KERNEL")
+    assert image, "set CMAOBS_KERNEL to a kernel image: deploy/kernel/build prints one"
+    return image
+
+
+def vm(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [RUN, *args],
+        cwd=cwd,
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def guests_of(pid: int) -> list[int]:
+    """QEMUs that descend from a process, which may be gone."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, rest = path.read_text().split("(", 1)[1].rsplit(")", 1)
+        except OSError:
+            continue
+        if name.startswith("qemu") and int(rest.split()[1]) == pid:
+            found.append(int(path.parent.name))
+    return found
+
+
+def gone(pid: int, within: float = 10) -> bool:
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.usefixtures("kernel")
+def test_a_command_sees_what_it_was_promised(tmp_path: Path) -> None:
+    here = tmp_path / "a directory"
+    here.mkdir()
+    (here / "ask.py").write_text(ASK)
+    words = ["two words", "", "'quoted\" $HOME", "--", "x" * 3000]
+    done = vm(
+        "--append", "cma_defer_batch=48 cmaobs.probe=1", "--cpus", "3", "--timeout", "240",
+        "--", "python3", "ask.py", *words,
+        cwd=here, CMAOBS_TEST_SEEN="yes", UNRELATED="no",
+    )  # fmt: skip
+    assert done.returncode == 37, done.stderr
+    assert done.stdout.splitlines() == ["to stdout", "reopened"]
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("device: ")
+    assert lines[1:] == ["to stderr"]
+    answer = json.loads((here / "answer.json").read_text())
+    assert answer["argv"] == words
+    assert answer["cwd"] == str(here)
+    assert answer["uid"] == 0
+    assert answer["cpus"] == 3
+    assert (answer["seen"], answer["unseen"]) == ("yes", None)
+    assert {"cma_defer_batch=48", "cmaobs.probe=1", "cma=64M"} <= set(answer["cmdline"])
+    assert answer["mounts"]["/tmp"] == "tmpfs"
+    assert answer["mounts"]["/sys/kernel/debug"] == "debugfs"
+    assert answer["mounts"]["/sys/kernel/tracing"] == "tracefs"
+    assert answer["mounts"]["/sys/fs/bpf"] == "bpf"
+    assert answer["mounts"][str(ROOT)] == "9p"
+    assert "jiffies" not in answer["clock"]
+    if (ROOT / ".venv").is_dir():
+        assert answer["path"].startswith(f"{ROOT}/.venv/bin:")
+    assert not Path("/etc/written-in-the-guest").exists()
+
+
+@pytest.mark.usefixtures("kernel")
+def test_a_panic_is_not_a_failed_command(tmp_path: Path) -> None:
+    done = vm("--", "sh", "-c", "echo c > /proc/sysrq-trigger", cwd=tmp_path)
+    assert done.returncode == 125
+    assert "device: error: the guest panicked: sysrq triggered crash" in done.stderr
+    assert re.search(r"^    .*Kernel panic - not syncing", done.stderr, re.M), done.stderr
+
+
+@pytest.mark.usefixtures("kernel")
+def test_a_guest_that_does_not_finish(tmp_path: Path) -> None:
+    begin = time.monotonic()
+    done = vm("--timeout", "9", "--", "sleep", "300", cwd=tmp_path)
+    assert done.returncode == 124
+    assert "did not finish within 9 s" in done.stderr
+    assert time.monotonic() - begin < 15
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def server(kernel: str, port: int, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A guest with a web server, and for a while a second guest beside it."""
+    assert kernel
+    (tmp_path / "page").write_text("from the guest\n")
+    serve = "trap 'echo told; exit 5' TERM; python3 -m http.server 9759 & wait"
+    with subprocess.Popen(
+        [RUN, "--quiet", "--forward", str(port), "--", "bash", "-c", serve],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.kill()
+
+
+def fetch(port: int) -> str:
+    end = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/page", timeout=5) as page:
+                return str(page.read().decode())
+        except (urllib.error.URLError, OSError):
+            assert time.monotonic() < end, "no answer from the guest within 120 s"
+            time.sleep(0.5)
+
+
+def test_forward_a_second_guest_and_sigterm(
+    server: subprocess.Popen[str], port: int, tmp_path: Path
+) -> None:
+    second = vm("--quiet", "--", "sh", "-c", "exit 3", cwd=tmp_path)
+    assert (second.returncode, second.stderr) == (3, "")
+    assert fetch(port) == "from the guest\n"
+    taken = vm("--forward", str(port), "--", "true", cwd=tmp_path)
+    assert taken.returncode == 2
+    assert "Address already in use" in taken.stderr
+    qemu = guests_of(server.pid)
+    assert len(qemu) == 1
+    server.send_signal(signal.SIGTERM)
+    out, _ = server.communicate(timeout=60)
+    assert server.returncode == 5, "the command handles SIGTERM and chooses the status"
+    assert out == "told\n"
+    assert gone(qemu[0])
+
+
+@pytest.mark.usefixtures("kernel")
+def test_nothing_is_left_when_the_runner_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [RUN, "--", "sleep", "300"], cwd=tmp_path, stderr=subprocess.DEVNULL
+    ) as process:
+        end = time.monotonic() + 30
+        while not (qemu := guests_of(process.pid)) and time.monotonic() < end:
+            time.sleep(0.1)
+        process.kill()
+    assert len(qemu) == 1
+    assert gone(qemu[0])
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--kernel", "no/such/image", "--", "true"], "no/such/image: no such kernel image"),
+        (["--kernel", "ask.py", "--", "true"], "ask.py: not an x86 kernel image"),
+        (["--memory", "lots", "--", "true"], "--memory lots: not a size"),
+        (["--cpus", "0", "--", "true"], "--cpus: invalid number of CPUs value: '0'"),
+        (["--forward", "99999", "--", "true"], "--forward 99999: not a port"),
+        (["--append", "x" * 3000, "--", "true"], "the kernel command line has"),
+        (["--wrong", "--", "true"], "unrecognized arguments: --wrong"),
+        (["true"], "unrecognized arguments: true"),
+        ([], "no command to run"),
+    ],
+)
+@pytest.mark.usefixtures("kernel")
+def test_what_cannot_be_is_one_line_and_a_remedy(
+    args: list[str], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "ask.py").write_text(ASK)
+    done = vm("--accel", "tcg", "--quiet", *args, cwd=tmp_path)
+    assert done.returncode == 2
+    error, remedy = done.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert said in error
+    assert remedy.startswith("  remedy: ")
+    assert done.stdout == ""
