@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0
+# make run and make test set everything up that they need; see README.md.
+
+# DURATION=60 make run: stop by itself. PORT: where metrics are served here.
+PORT ?= 9759
+APPEND ?= cma_defer_batch=64
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest -q
+DEVICE := deploy/vm/run
+GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:16M:2" --timeout 1500
+
+.PHONY: help run test demo setup setup-test kernel lint test-unit test-lane test-vm \
+	test-device test-plain test-defects test-defects-debug test-owner test-system check-kernel \
+	soak-debug soak-model overhead bench-check soak clean
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make run           boot the device, put load on it, serve its metrics on 127.0.0.1:9759
+run: setup
+	@kernel=$$(deploy/kernel/build) && \
+	CMAOBS_KERNEL=$$kernel CMAOBS_FORWARD=$(PORT) $(DEVICE) --forward $(PORT) \
+		--append "$(APPEND)" -- deploy/vm/live
+
+## make test          lint, unit and property tests here, kernel tests in the device
+test: lint test-unit test-device test-plain test-vm test-system
+
+## make demo          replay a recording that comes with the package: no root, no kernel
+demo:
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m cmaobs demo; else python3 -m cmaobs demo; fi
+
+setup:
+	@deploy/setup
+
+setup-test:
+	@deploy/setup deploy/packages deploy/packages.test
+
+## make kernel        the device's kernel, from the cache or built (3 to 5 minutes)
+kernel: setup
+	@deploy/kernel/build
+
+## make lint          ruff, mypy, shellcheck
+lint: setup-test
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy --strict deploy/vm/device
+	shellcheck -x deploy/setup deploy/vm/live deploy/vm/run deploy/vm/device/guest.sh \
+		deploy/kernel/build deploy/kernel/check deploy/kernel/soak tests/sanitized tests/soak/run .ci/run
+
+## make test-unit     no kernel needed
+test-unit: setup-test
+	$(PYTEST) tests/unit tests/property
+
+## make soak-model   millions of operations, lawful and not, against the cross-check; no kernel; OPERATIONS=N
+soak-model: setup-test
+	PYTHONPATH=.:tests $(PYTHON) -m reference.soak $(or $(OPERATIONS),2000000) $(or $(SEED),0)
+
+## make test-lane     the compiled fast lane under the address and undefined behaviour sanitizers
+test-lane: setup-test
+	tests/sanitized tests/property/test_lane.py tests/unit/test_sanity.py \
+		tests/unit/test_ring.py tests/unit/test_recording_damage.py
+
+## make test-device   inside the device: probes, counts, rules and verdicts on the patched kernel
+test-device: setup-test
+	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel \
+		$(GUEST) -- $(PYTEST) -m kernel tests/kernel --patched yes
+
+## make test-plain    the same on a kernel without the patches
+test-plain: setup-test
+	@kernel=$$(deploy/kernel/build --series none --drop-tree) && CMAOBS_KERNEL=$$kernel \
+		$(GUEST) -- $(PYTEST) -m kernel tests/kernel --patched no
+
+## make test-defects  each seeded defect on a kernel that makes mistakes on demand; DEFECTS=FILE writes the table
+test-defects: setup-test
+	@kernel=$$(deploy/kernel/build --series defects) && \
+	CMAOBS_KERNEL=$$kernel CMAOBS_DEFECTS=$(DEFECTS) \
+		$(GUEST) -- $(PYTEST) -m kernel tests/kernel/test_defects.py \
+		tests/kernel/test_evidence.py --patched defects
+
+## make test-defects-debug  defects that no kernel survives, told by lockdep, KASAN and others; CRASHES=FILE writes the table
+test-defects-debug: setup-test
+	@kernel=$$(deploy/kernel/build --series defects --flavour debug) && \
+	CMAOBS_KERNEL=$$kernel CMAOBS_CRASHES=$(CRASHES) $(PYTEST) -s -m vm tests/debug
+
+## make test-vm       deploy/vm/run itself: boots the device several times
+test-vm: setup-test
+	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel $(PYTEST) -m vm tests/vm
+
+## make test-owner    on a kernel with page_owner: who allocated what was there before the observer
+test-owner: setup-test
+	@kernel=$$(deploy/kernel/build --flavour owner) && CMAOBS_KERNEL=$$kernel \
+		$(GUEST) --append page_owner=on -- $(PYTEST) -m kernel tests/kernel/test_owner.py --patched owner
+
+## make test-system   a real Prometheus scrapes the device
+test-system: setup-test
+	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel $(PYTEST) -m vm tests/system
+
+## make check-kernel  checkpatch, sparse and the config matrix, for the patches (90 s)
+check-kernel: setup-test
+	deploy/kernel/check
+
+## make soak-debug    load on a kernel with lockdep, KASAN and more; its log must be clean
+soak-debug: setup-test
+	deploy/kernel/soak $(or $(SECONDS_OF_LOAD),300)
+
+## make overhead      what the probes add to an allocation, in guest instructions
+overhead: setup-test
+	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel $(DEVICE) --icount --cpus 1 \
+		--append "cma_defer_batch=64" -- $(PYTHON) tests/bench/overhead.py
+
+## make bench-check   operations checked per second, against those that the kernel makes
+bench-check: setup-test
+	@mkdir -p build/bench-check && $(CC) -O2 -Wall -o build/bench-check/spin tests/bench/spin.c
+	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel $(DEVICE) \
+		--append "cma_defer_batch=64" -- $(PYTHON) tests/bench/checking.py device build/bench-check
+	@$(PYTHON) tests/bench/checking.py table build/bench-check
+
+## make soak          10 million operations in the device: no false alarm; KIND=patched|batch0|plain OPERATIONS=N WAY=live|record
+soak: setup-test
+	tests/soak/run $(or $(KIND),patched) $(or $(OPERATIONS),10000000) $(or $(WAY),live)
+
+clean:
+	rm -rf build out
