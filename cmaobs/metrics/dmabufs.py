@@ -32,10 +32,11 @@ def samples(view: View) -> Iterator[Sample]:
     for area in number:
         yield "cma_dmabufs", (area,), number[area]
         yield "cma_dmabuf_bytes", (area,), size[area]
-    top = held.most_common(TOP)
+    most_first = sorted(held.items(), key=lambda one: (-one[1], one[0]))
     rest: Counter[str] = Counter()
-    for (area, _), bytes_ in held.most_common()[TOP:]:
+    for (area, _), bytes_ in most_first[TOP:]:
         rest[area] += bytes_
-    for (area, name), bytes_ in (*top, *(((area, "other"), sum_) for area, sum_ in rest.items())):
+    for (area, name), bytes_ in (*most_first[:TOP],
+                                 *(((area, "other"), sum_) for area, sum_ in rest.items())):
         yield "cma_dmabuf_held_bytes", (area, name), bytes_
     yield "cmaobs_dmabuf_unreadable_processes", (), view.buffers.unreadable

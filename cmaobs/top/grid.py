@@ -47,6 +47,11 @@ def cut(one: Line, width: int) -> Line:
     return kept
 
 
+def end_of(text: str, width: int) -> str:
+    """The text, or "..." and as much of its end as fits: of a path, the name."""
+    return text if len(text) <= width else "..." + text[len(text) - width + 3:]
+
+
 def plain(lines: list[Line]) -> str:
     """As text, without styles."""
     return "".join("".join(span.text for span in one).rstrip() + "\n" for one in lines)

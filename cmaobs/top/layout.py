@@ -106,9 +106,11 @@ def _head(now: Frame, place: Place) -> list[Line]:
     release, _, patched = next(iter(now.labels("cma_kernel_info")), ("?", "", ""))
     defers = {"yes": ", defers", "no": ", does not defer"}.get(patched, "")
     outcome = now.outcome or "no verdict"
-    left = f"cmaobs top   {place.source}   kernel {release}{defers}"
     right = f"{_clock(now.wall_s, place)}   "
     room = place.width - len(right) - len(outcome)
+    kernel = f"   kernel {release}{defers}"
+    source = grid.end_of(place.source, max(12, room - 1 - len("cmaobs top   ") - len(kernel)))
+    left = f"cmaobs top   {source}{kernel}"
     first = line(Span(f"{left[:room - 1]:<{room}}", "bold"), right,
                  Span(outcome, _OUTCOME.get(outcome, "")))
     lost = now.total("cmaobs_losses_total")
