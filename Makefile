@@ -39,11 +39,12 @@ setup-test:
 kernel: setup
 	@deploy/kernel/build
 
-## make lint          ruff, mypy, shellcheck
+## make lint          ruff, mypy, shellcheck, and that every test can be loaded
 lint: setup-test
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
 	$(PYTHON) -m mypy --strict deploy/vm/device
+	$(PYTEST) --collect-only tests >/dev/null
 	shellcheck -x deploy/setup deploy/vm/live deploy/vm/run deploy/vm/device/guest.sh \
 		deploy/kernel/build deploy/kernel/check deploy/kernel/soak tests/sanitized tests/soak/run .ci/run
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from kernel.defects import BATCH, switch
 from kernel.tools import AREA, CMAOBS, Area, cli
+from kernel.workloads import BATCH, switch
 
 pytestmark = [pytest.mark.kernel, pytest.mark.patched("defects")]
 
