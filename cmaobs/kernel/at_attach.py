@@ -40,9 +40,12 @@ class AtAttach:
 
     def _blind(self) -> str:
         """Why stacks cannot be seen, or an empty string."""
+        namespace = self._proc / "1/ns/pid"
         try:
             (self._proc / "self/stack").read_text()
-            if str((self._proc / "1/ns/pid").readlink()) != _EVERYBODY:
+            if not namespace.is_symlink() and namespace.parent.is_dir():
+                return ""  # CONFIG_PID_NS=n: nobody can be hidden
+            if str(namespace.readlink()) != _EVERYBODY:
                 return "processes outside of this PID namespace are hidden"
         except OSError as error:
             return f"{error.filename}: {error.strerror}"

@@ -118,6 +118,12 @@ def test_where_processes_are_hidden_it_says_so(proc: Proc) -> None:
     assert not watch.left
 
 
+def test_without_pid_namespaces_nobody_is_hidden(proc: Proc) -> None:
+    (proc.proc / "1/ns/pid").unlink()
+    watch = proc.watch()
+    assert (watch.trouble, watch.left) == ("", 1)
+
+
 def test_where_there_are_no_stacks_it_says_so(proc: Proc) -> None:
     (proc.proc / "1/stack").unlink()
     assert "self/stack: No such file" in proc.watch().trouble
