@@ -17,11 +17,8 @@
 #define TAKE_RET(t, nargs) (TAKE_STACK(t), (t)->raw[0] = RET(nargs))
 
 #ifdef CMAOBS_FENTRY
-/* bcc's own macros: the prefix that they paste differs between its versions */
-#define ENTRY_(fn) KFUNC_PROBE(fn)
-#define RETURN_(fn) KRETFUNC_PROBE(fn)
-#define ENTRY(name, fn) ENTRY_(fn)
-#define RETURN(name, fn) RETURN_(fn)
+#define ENTRY(name, fn) int entry_##name(unsigned long long *ctx)
+#define RETURN(name, fn) int return_##name(unsigned long long *ctx)
 #define ARG(n) ctx[n]
 #define RET(nargs) ctx[nargs]
 #define STACK ((__u64)ctx)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The maps, and how they are reached. */
 
-BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+BPF_RINGBUF_OUTPUT(events, 1);	/* the loader says how many pages, and how many threads */
 BPF_ARRAY(config, struct cmaobs_config, 1);
-BPF_HASH(threads, __u32, struct cmaobs_thread, MAX_THREADS);
+BPF_HASH(threads, __u32, struct cmaobs_thread, 1);
 BPF_ARRAY(empty_thread, struct cmaobs_thread, 1);
 /* one more: operations on no known area are counted where nobody looks */
 BPF_PERCPU_ARRAY(counters, struct cmaobs_counters, MAX_AREAS + 1);

@@ -132,7 +132,7 @@ def _btf(path: Path) -> tuple[dict[str, Mapping[str, int]], frozenset[str], str]
         if (members := btf.struct(name)) is not None}
     structs |= {name: {member: offset for member, offset in found.items() if member in members}
                 for name, members in MEMBERS.items() if (found := btf.struct(name)) is not None}
-    typed = frozenset(name for name in FUNCTIONS if btf.has_function(name))
+    typed = frozenset(name for name in FUNCTIONS if btf.function(name))
     btf.close()
     return structs, typed, ""
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
 
-from cmaobs.errors import KernelReadError
+from cmaobs.errors import KernelReadError, ProbeError
 
 _u32, _u64, _ptr, _int = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_int
 
@@ -37,6 +39,10 @@ def _load() -> ctypes.CDLL:
             ("bpf_map_update_elem", _int, _int, _ptr, _ptr, _u64),
             ("bpf_map_get_next_key", _int, _int, _ptr, _ptr),
             ("bpf_prog_test_run_opts", _int, _int, _ptr),
+            ("bpf_map_create", _int, _int, ctypes.c_char_p, _u32, _u32, _u32, _ptr),
+            ("bpf_prog_load", _int, _int, ctypes.c_char_p, ctypes.c_char_p, _ptr,
+             ctypes.c_size_t, _ptr),
+            ("bpf_raw_tracepoint_open", _int, ctypes.c_char_p, _int),
             ("libbpf_num_possible_cpus", _int)):
         function = getattr(lib, name)
         function.restype = result
@@ -67,6 +73,35 @@ class _TestRun(ctypes.Structure):
                 ("flags", _u32), ("cpu", _u32), ("batch_size", _u32)]
 
 
+class _MapCreate(ctypes.Structure):
+    """struct bpf_map_create_opts of libbpf's bpf.h, as far as it is used."""
+
+    _fields_ = [("sz", ctypes.c_size_t), ("btf_fd", _u32), ("btf_key_type_id", _u32),
+                ("btf_value_type_id", _u32), ("btf_vmlinux_value_type_id", _u32),
+                ("inner_map_fd", _u32), ("map_flags", _u32)]
+
+
+class _ProgLoad(ctypes.Structure):
+    """struct bpf_prog_load_opts of libbpf's bpf.h, up to libbpf 1.1."""
+
+    _fields_ = [("sz", ctypes.c_size_t), ("attempts", _int), ("expected_attach_type", _u32),
+                ("prog_btf_fd", _u32), ("prog_flags", _u32), ("prog_ifindex", _u32),
+                ("kern_version", _u32), ("attach_btf_id", _u32), ("attach_prog_fd", _u32),
+                ("attach_btf_obj_fd", _u32), ("fd_array", _ptr), ("func_info", _ptr),
+                ("func_info_cnt", _u32), ("func_info_rec_size", _u32), ("line_info", _ptr),
+                ("line_info_cnt", _u32), ("line_info_rec_size", _u32), ("log_level", _u32),
+                ("log_size", _u32), ("log_buf", ctypes.c_char_p)]
+
+
+class ProgramKind(Enum):
+    """bpf_prog_type and bpf_attach_type of include/uapi/linux/bpf.h."""
+
+    KPROBE = (2, 0)
+    RAW_TRACEPOINT = (17, 0)
+    FENTRY = (26, 24)
+    FEXIT = (26, 25)
+
+
 class Btf:
     """The type information in one file, /sys/kernel/btf/vmlinux as a rule."""
 
@@ -84,10 +119,10 @@ class Btf:
             self._lib.btf__free(self._btf)
             self._btf = None
 
-    def has_function(self, name: str) -> bool:
-        """Whether a function of that name is described, as fentry needs it."""
-        return bool(self._lib.btf__find_by_name_kind(self._btf, name.encode(),
-                                                     BTF_KIND_FUNC) > 0)
+    def function(self, name: str) -> int:
+        """The id of a function's description, as fentry needs it; 0 where there is none."""
+        found: int = self._lib.btf__find_by_name_kind(self._btf, name.encode(), BTF_KIND_FUNC)
+        return max(found, 0)
 
     def struct(self, name: str) -> dict[str, int] | None:
         """Byte offset of each member of ``struct name``, and its size under "".
@@ -168,3 +203,65 @@ class Maps:
             raise KernelReadError(
                 f"BPF_PROG_TEST_RUN: {os.strerror(ctypes.get_errno())}",
                 "use Linux 5.10 or later, as root or with CAP_BPF and CAP_PERFMON")
+
+
+class Programs:
+    """Makes maps and programs; each is a descriptor that the caller closes."""
+
+    def __init__(self, root: str) -> None:
+        self._lib = _load()
+        self._vmlinux = str(Path(root) / "sys/kernel/btf/vmlinux")
+        self._btf: Btf | None = None
+
+    def close(self) -> None:
+        """Free what load() needed of the kernel's type information."""
+        if self._btf is not None:
+            self._btf.close()
+            self._btf = None
+
+    def create_map(self, name: str, kind: int, key_size: int, value_size: int,
+                   max_entries: int, flags: int) -> int:
+        """A map; sizes in bytes. Raises ProbeError."""
+        options = _MapCreate(sz=ctypes.sizeof(_MapCreate), map_flags=flags)
+        fd: int = self._lib.bpf_map_create(kind, name.encode(), key_size, value_size,
+                                           max_entries, ctypes.byref(options))
+        if fd < 0:
+            raise ProbeError(f"BPF map {name}: {os.strerror(-fd)}",
+                             "use Linux 5.10 or later, as root or with CAP_BPF")
+        return fd
+
+    def load(self, name: str, kind: ProgramKind, code: bytes, function: str = "") -> int:
+        """A program that the verifier has passed; function: what fentry and fexit are for.
+
+        Raises ProbeError with the verifier's last line.
+        """
+        program, attach = kind.value
+        options = _ProgLoad(sz=ctypes.sizeof(_ProgLoad), expected_attach_type=attach)
+        if function:
+            if self._btf is None:
+                self._btf = Btf(self._vmlinux)
+            options.attach_btf_id = self._btf.function(function)
+        fd: int = self._lib.bpf_prog_load(program, name[:15].encode(), b"GPL", code,
+                                          len(code) // 8, ctypes.byref(options))
+        if fd >= 0:
+            return fd
+        log = ctypes.create_string_buffer(1 << 24)
+        options.log_level, options.log_size = 1, len(log)
+        options.log_buf = ctypes.cast(log, ctypes.c_char_p)
+        again: int = self._lib.bpf_prog_load(program, name[:15].encode(), b"GPL", code,
+                                             len(code) // 8, ctypes.byref(options))
+        if again >= 0:
+            return again
+        lines = [line for line in log.value.decode(errors="replace").splitlines()
+                 if line and not line.startswith("processed ")]
+        raise ProbeError(f"the kernel does not take the program {name}: {os.strerror(-again)}"
+                         + (f": {lines[-1]}" if lines else ""), "see `cmaobs doctor`")
+
+    def open(self, program: int, tracepoint: str = "") -> int:
+        """Attach: a raw tracepoint's program to it, one of fentry or fexit to its function."""
+        fd: int = self._lib.bpf_raw_tracepoint_open(
+            tracepoint.encode() if tracepoint else None, program)
+        if fd < 0:
+            raise ProbeError(f"a probe could not be attached: {os.strerror(-fd)}",
+                             "see `cmaobs doctor`")
+        return fd

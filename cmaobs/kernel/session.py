@@ -65,7 +65,8 @@ class Session:
         self._facts = kernel_facts.probe(options.root)
         self._plan = plan.make(self._facts, options.attach)
         self._loaded = loader.load(self._plan, options.ring_pages, options.max_threads,
-                                   options.probes, options.stacks and options.probes)
+                                   options.probes, options.stacks and options.probes,
+                                   options.root)
         self._maps = Maps()
         self._reader = AreaReader(self._loaded, self._plan, self._maps)
         self._counts = CountReader(self._loaded, self._maps, self._reader.areas)

@@ -158,7 +158,8 @@ METRICS = (
            "Snapshots of the area that could not be used."),
     Metric("cmaobs_probes_attached", "gauge", (), "Kernel functions probed.", "live"),
     Metric("cmaobs_compile_duration_seconds", "gauge", (),
-           "Time it took to compile and load the probes.", "live"),
+           "Time it took to compile the probes; 0 where they were kept from an earlier start.",
+           "live"),
 )
 BY_NAME = {metric.name: metric for metric in METRICS}
 _PARTS = {"_bucket": ("le",), "_sum": (), "_count": ()}

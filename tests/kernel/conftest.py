@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Fixtures for tests that run inside the device, on a live kernel, as root.
 
-One observer compiles for up to 30 s under emulation: tests share observers
-where they can.
+An observer takes seconds to start under emulation, and the first of its kind compiles for up to
+30 s: tests share observers where they can.
 """
 
 from __future__ import annotations

@@ -85,6 +85,23 @@ def test_the_compilers_memory_is_given_back(serve: Serve) -> None:
     assert resident > 0
 
 
+def test_what_was_compiled_is_kept(area: Area, tmp_path: Path) -> None:
+    """The second start needs no compiler, and counts the same."""
+    kept = tmp_path / "objects"
+    seconds = []
+    for _ in range(2):
+        with Serve(tmp_path, environment={"CMAOBS_OBJECTS": str(kept)}) as serve:
+            assert area.alloc(3)
+            area.free(3)
+            after = serve.settled()
+            seconds.append(after[key_of("cmaobs_compile_duration_seconds")])
+            assert sum(value for key, value in after.items() if key[0] == "cma_alloc_total") == 1
+            assert serve.stop() == 0, serve.output()
+    assert seconds[0] > 0
+    assert seconds[1] == 0
+    assert len(list(kept.iterdir())) == 1
+
+
 def test_a_port_in_use_is_one_line(serve: Serve) -> None:
     port = serve.url.rsplit(":", 1)[1]
     done = subprocess.run([*CMAOBS, "serve", "--listen", f"127.0.0.1:{port}"],

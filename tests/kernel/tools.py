@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import re
 import signal
 import subprocess
@@ -117,7 +118,9 @@ class Area:
 class Serve:
     """`cmaobs serve` as a process of its own, scraped over HTTP."""
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(self, directory: Path, *arguments: str,
+                 environment: Mapping[str, str] | None = None) -> None:
+        self._environment = {**os.environ, **(environment or {})}
         self.recording = directory / "serve.cmarec"
         self._log = directory / "serve.log"
         self._arguments = [*CMAOBS, "serve", "--listen", "127.0.0.1:0", "--interval", "200ms",
@@ -126,7 +129,8 @@ class Serve:
 
     def __enter__(self) -> Self:
         with self._log.open("w") as log:
-            self.process = subprocess.Popen(self._arguments, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self._arguments, stdout=log, stderr=log,
+                                            env=self._environment)
         found = wait_for(lambda: re.search(r"http://[\d.:]+", self.output()) or self._ended())
         self.url = found[0]
         wait_for(lambda: self._answers("/readyz") or self._ended())

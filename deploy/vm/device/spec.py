@@ -114,7 +114,8 @@ def environment() -> dict[str, str]:
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     if venv.is_dir():
         path = f"{venv}:{path}"
-    env = {"PATH": path, "HOME": "/root", "LANG": "C.UTF-8", "CMAOBS_DEVICE": "1"}
+    env = {"PATH": path, "HOME": "/root", "LANG": "C.UTF-8", "CMAOBS_DEVICE": "1",
+           "CMAOBS_OBJECTS": str(PROJECT / "build" / "objects")}  # outlives the guest
     for name, value in os.environ.items():
         if name in PASSED or name.startswith(PASSED_PREFIXES):
             env[name] = value
