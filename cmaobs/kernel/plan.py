@@ -132,6 +132,9 @@ def _defines(facts: Facts, functions: Mapping[str, str], patched: bool,
             defines["SC_NR_TO_SCAN"] = facts.structs["shrink_control"]["nr_to_scan"]
             if _embeds(cma, "shrinker", shrinker := facts.structs.get("shrinker", {})):
                 defines["CMA_SHRINKER_BATCH"] = cma["shrinker"] + shrinker["batch"]
+            elif {"private_data", "batch"} <= shrinker.keys():  # shrinker_alloc(), Linux 6.7
+                defines |= {"SHRINKER_PRIVATE_DATA": shrinker["private_data"],
+                            "SHRINKER_BATCH": shrinker["batch"]}
     return defines
 
 
