@@ -116,7 +116,7 @@ check-kernel: setup-matrix
 
 ## make soak-debug    load on a kernel with lockdep, KASAN and more; its log must be clean
 soak-debug: setup-test
-	deploy/kernel/soak $(or $(SECONDS_OF_LOAD),300)
+	SOURCE=$(SOURCE) deploy/kernel/soak $(or $(SECONDS_OF_LOAD),300)
 
 ## make overhead      what the probes add to an allocation, in guest instructions
 overhead: setup-test
