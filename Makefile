@@ -7,10 +7,14 @@ APPEND ?= cma_defer_batch=64
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -q
 DEVICE := deploy/vm/run
+# SOURCE=6.12 make test-device: another kernel of deploy/kernel/matrix than the first.
+SOURCES := $(shell sed '/^\#/d; s/ .*//' deploy/kernel/matrix)
+SOURCE ?= $(firstword $(SOURCES))
+BUILD := deploy/kernel/build --source $(SOURCE)
 GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:16M:2" --timeout 1500
 
-.PHONY: help run test demo setup setup-test kernel lint test-unit test-lane test-vm \
-	test-device test-plain test-defects test-defects-debug test-owner test-system check-kernel \
+.PHONY: help run test demo setup setup-test setup-matrix kernel lint test-unit test-lane test-vm \
+	test-device test-plain test-matrix test-defects test-defects-debug test-owner test-system check-kernel \
 	soak-debug soak-model overhead bench-check soak clean
 
 help:
@@ -34,6 +38,9 @@ setup:
 
 setup-test:
 	@deploy/setup deploy/packages deploy/packages.test
+
+setup-matrix:
+	@deploy/setup deploy/packages deploy/packages.test deploy/packages.matrix
 
 ## make kernel        the device's kernel, from the cache or built (3 to 5 minutes)
 kernel: setup
@@ -63,13 +70,19 @@ test-lane: setup-test
 
 ## make test-device   inside the device: probes, counts, rules and verdicts on the patched kernel
 test-device: setup-test
-	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel \
-		$(GUEST) -- $(PYTEST) -m kernel tests/kernel --patched yes
+	@kernel=$$($(BUILD)) && CMAOBS_KERNEL=$$kernel \
+		$(GUEST) -- $(PYTEST) -m kernel tests/kernel --patched yes --source $(SOURCE)
 
 ## make test-plain    the same on a kernel without the patches
 test-plain: setup-test
-	@kernel=$$(deploy/kernel/build --series none --drop-tree) && CMAOBS_KERNEL=$$kernel \
-		$(GUEST) -- $(PYTEST) -m kernel tests/kernel --patched no
+	@kernel=$$($(BUILD) --series none --drop-tree) && CMAOBS_KERNEL=$$kernel \
+		$(GUEST) -- $(PYTEST) -m kernel tests/kernel --patched no --source $(SOURCE)
+
+## make test-matrix   tests/kernel on the other kernels of deploy/kernel/matrix, patched and not
+test-matrix: setup-matrix
+	@for source in $(filter-out $(firstword $(SOURCES)),$(SOURCES)); do \
+		$(MAKE) --no-print-directory SOURCE=$$source test-device test-plain || exit; \
+	done
 
 ## make test-defects  each seeded defect on a kernel that makes mistakes on demand; DEFECTS=FILE writes the table
 test-defects: setup-test
@@ -89,20 +102,21 @@ test-vm: setup-test
 
 ## make test-owner    on a kernel with page_owner: who allocated what was there before the observer
 test-owner: setup-test
-	@kernel=$$(deploy/kernel/build --flavour owner) && CMAOBS_KERNEL=$$kernel \
-		$(GUEST) --append page_owner=on -- $(PYTEST) -m kernel tests/kernel/test_owner.py --patched owner
+	@kernel=$$($(BUILD) --flavour owner) && CMAOBS_KERNEL=$$kernel \
+		$(GUEST) --append page_owner=on -- $(PYTEST) -m kernel tests/kernel/test_owner.py \
+		--patched owner --source $(SOURCE)
 
 ## make test-system   a real Prometheus scrapes the device
 test-system: setup-test
 	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel $(PYTEST) -m vm tests/system
 
-## make check-kernel  checkpatch, sparse and the config matrix, for the patches (90 s)
-check-kernel: setup-test
-	deploy/kernel/check
+## make check-kernel  checkpatch, sparse and the config matrix, for the patches (90 s each kernel)
+check-kernel: setup-matrix
+	@for source in $(SOURCES); do deploy/kernel/check --source $$source || exit; done
 
 ## make soak-debug    load on a kernel with lockdep, KASAN and more; its log must be clean
 soak-debug: setup-test
-	deploy/kernel/soak $(or $(SECONDS_OF_LOAD),300)
+	SOURCE=$(SOURCE) deploy/kernel/soak $(or $(SECONDS_OF_LOAD),300)
 
 ## make overhead      what the probes add to an allocation, in guest instructions
 overhead: setup-test

@@ -27,23 +27,19 @@ ENTRY(cma_alloc, ALLOC_FN)
 	return 0;
 }
 
-RETURN(cma_alloc, ALLOC_FN)
+/* An allocation returns: the page is in RAW(t, 0). */
+static inline __attribute__((always_inline))
+void allocated(struct cmaobs_thread *t)
 {
-	struct cmaobs_thread *t = leave();
-	struct cmaobs_counters *n;
-	struct cmaobs_frame *f;
+	struct cmaobs_frame *f = top(t, CMAOBS_ALLOC);
+	struct cmaobs_counters *n = f ? counters_of(f->area) : 0;
 	__u32 hist = CMAOBS_HIST_ALLOC_FAILED;
 	__u16 path = CMAOBS_PATH_FAILED;
 	__s64 ret = 0;
 	__u64 page;
 
-	if (!t)
-		return 0;
-	TAKE_RET(t, 4);
-	f = top(t, CMAOBS_ALLOC);
-	n = f ? counters_of(f->area) : 0;
 	if (!n)
-		return 0;
+		return;
 
 	page = RAW(t, 0);
 	if (page && f->n_contig && !f->contig_ret) {
@@ -77,8 +73,46 @@ RETURN(cma_alloc, ALLOC_FN)
 	}
 	f->pfn = page ? pfn_of(page) : 0;
 	finish(t, f, path, ret, hist);
+}
+
+RETURN(cma_alloc, ALLOC_FN)
+{
+	struct cmaobs_thread *t = leave();
+
+	if (t) {
+		TAKE_RET(t, 4);
+		allocated(t);
+	}
 	return 0;
 }
+
+#ifdef ALLOC_ORDER_FN
+/* A folio's page is its first one. An order of 0 is refused untried, as a count of 0 is. */
+ENTRY(alloc_order, ALLOC_ORDER_FN)
+{
+	struct cmaobs_thread *t = enter();
+	__u64 order;
+
+	if (t) {
+		TAKE_2(t);
+		order = RAW(t, 1) & 63;
+		begin(t, CMAOBS_ALLOC, RAW(t, 0), 0, order ? 1ULL << order : 0,
+		      order, stack_of(ctx));
+	}
+	return 0;
+}
+
+RETURN(alloc_order, ALLOC_ORDER_FN)
+{
+	struct cmaobs_thread *t = leave();
+
+	if (t) {
+		TAKE_RET(t, 3);
+		allocated(t);
+	}
+	return 0;
+}
+#endif
 
 ENTRY(cma_release, RELEASE_FN)
 {

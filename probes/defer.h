@@ -1,6 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What only a kernel with deferred freeing has: the shrinker and batch. */
 
+#ifdef CMA_SHRINKER
+/* The struct cma that a shrinker is of: it points there, or is a part of it. */
+static inline __attribute__((always_inline)) __u64 area_of(__u64 shrinker)
+{
+#ifdef SHRINKER_PRIVATE_DATA
+	return read_u64(shrinker + SHRINKER_PRIVATE_DATA);
+#else
+	return shrinker - CMA_SHRINKER;
+#endif
+}
+#endif
+
 #ifdef COUNT_FN
 ENTRY(count, COUNT_FN)
 {
@@ -8,7 +20,7 @@ ENTRY(count, COUNT_FN)
 
 	if (t) {
 		TAKE_1(t);
-		begin(t, CMAOBS_COUNT, RAW(t, 0) - CMA_SHRINKER, 0, 0, 0,
+		begin(t, CMAOBS_COUNT, area_of(RAW(t, 0)), 0, 0, 0,
 		      stack_of(ctx));
 	}
 	return 0;
@@ -40,7 +52,7 @@ ENTRY(scan, SCAN_FN)
 
 	if (t) {
 		TAKE_2(t);
-		begin(t, CMAOBS_SCAN, RAW(t, 0) - CMA_SHRINKER, 0,
+		begin(t, CMAOBS_SCAN, area_of(RAW(t, 0)), 0,
 		      read_u64(RAW(t, 1) + SC_NR_TO_SCAN), 0, stack_of(ctx));
 	}
 	return 0;

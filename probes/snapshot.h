@@ -84,6 +84,9 @@ int snapshot(struct bpf_raw_tracepoint_args *ctx)
 #endif
 #ifdef CMA_SHRINKER_BATCH
 	s->shrinker_batch = read_u64(cma + CMA_SHRINKER_BATCH);
+#elif defined(SHRINKER_BATCH)
+	s->shrinker_batch = read_u64(read_u64(cma + CMA_SHRINKER) +
+				     SHRINKER_BATCH);
 #endif
 #ifdef CMA_SUCCEEDED
 	s->pages_succeeded = read_u64(cma + CMA_SUCCEEDED);

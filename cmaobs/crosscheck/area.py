@@ -59,7 +59,8 @@ class Area:
         self.compared: AreaState | None = None  # the snapshot that is being compared
         self.episode = 0  # how often everything was learned from a snapshot
         self.granted = self.refused = 0  # pages, as the kernel counts them
-        self.counted: tuple[int, int, int, int] | None = None
+        self.oversize = 0  # of refused: in requests of more than the area has
+        self.counted: tuple[int, int, int, int, int] | None = None
         self._report = report
         self._void = void
         self._agenda = Agenda()

@@ -40,6 +40,8 @@ def of_operation(area: Area, view: View) -> None:
     if record.kind == Kind.ALLOC:
         if record.path == Path.FAILED:
             area.refused += record.count
+            if record.count > area.facts.count:
+                area.oversize += record.count
         else:
             area.granted += record.count
     area.recent.append(flight.operation)

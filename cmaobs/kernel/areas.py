@@ -181,6 +181,7 @@ class AreaReader:
         first, last = heads[0], heads[-1]
         plan = self._plan
         sysfs = "CMA_SUCCEEDED" in plan.defines
+        shrinks = not {"CMA_SHRINKER_BATCH", "SHRINKER_BATCH"}.isdisjoint(plan.defines)
         return AreaState(
             facts=area, start_ns=first.start_ns, end_ns=last.end_ns,
             allocated=_runs(area, bits, bitmap),
@@ -192,7 +193,7 @@ class AreaReader:
             begun=last.begun_after,
             at_rest=first.begun == first.ended == last.begun_after and not fault,
             fault=fault,
-            shrinker_batch=last.shrinker_batch if "CMA_SHRINKER_BATCH" in plan.defines else None)
+            shrinker_batch=last.shrinker_batch if shrinks else None)
 
 
 def _runs(area: AreaFacts, bits: int, bitmap: bytes) -> tuple[Run, ...]:

@@ -11,9 +11,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 
 _SURE = 2  # sightings: a task that wakes up while its stack is taken may show a part of it
+# Static functions that operations are made of: since Linux 6.12 cma_alloc may jump to its other
+# half, which is then alone on the stack.
+_HALVES = frozenset({"__cma_alloc", "__cma_alloc_frozen", "__cma_release_frozen"})
 _EVERYBODY = "pid:[4026531836]"  # PROC_PID_INIT_INO of include/linux/proc_ns.h
 
 Ips = tuple[int, ...]
@@ -30,7 +34,7 @@ class AtAttach:
         know of a thread. running: kernel stacks by thread, of those that run now.
         """
         self._proc = Path(root) / "proc"
-        self._functions = frozenset(functions)
+        self._functions = frozenset(functions) | _HALVES
         self._followed, self._running = followed, running
         self._ranges: list[range] | None = None
         self._seen: Counter[int] = Counter()  # sightings outside
@@ -81,8 +85,12 @@ class AtAttach:
         self.inside = frozenset(inside)
 
     def _strange(self, thread: int, functions: list[str], known: int) -> bool:
-        """Whether more operations are on the stack than are followed, before or after."""
-        calls = sum(name in self._functions for name in functions)
+        """Whether more operations are on the stack than are followed, before or after.
+
+        Functions that call one another there are of one operation.
+        """
+        calls = sum(inside for inside, _ in groupby(_plain(name) in self._functions
+                                                    for name in functions))
         return calls > known and calls > self._followed(thread)
 
     def _outside(self, thread: int, sightings: int) -> None:
@@ -102,14 +110,18 @@ class AtAttach:
         return [line.split()[-1].partition("+")[0] for line in lines]
 
     def _named(self, ips: Ips) -> Iterator[str]:
-        """A name for each address inside of the functions; which of them does not matter."""
+        """A name for each address: of one of the functions, no matter which, or none."""
         if self._ranges is None:
             with (self._proc / "kallsyms").open() as lines:
                 self._ranges = extents(lines, self._functions)
         name = next(iter(self._functions))
         for ip in ips:
-            if any(ip in each for each in self._ranges):
-                yield name
+            yield name if any(ip in each for each in self._ranges) else ""
+
+
+def _plain(name: str) -> str:
+    """Without what the compiler appends to the name of a clone: .constprop.0, .isra.0."""
+    return name.partition(".")[0]
 
 
 def _threads(proc: Path) -> Iterator[int]:
@@ -127,7 +139,7 @@ def extents(kallsyms: Iterable[str], functions: frozenset[str]) -> list[range]:
     for line in kallsyms:
         text, _, name, *_ = line.split()
         addresses.add(address := int(text, 16))
-        if name in functions:
+        if _plain(name) in functions:
             starts.append(address)
     return [range(start, min((a for a in addresses if a > start), default=start + 1))
             for start in starts]

@@ -18,7 +18,7 @@ from cmaobs.errors import KernelReadError
 from cmaobs.kernel.libbpf import Btf
 
 SYMBOLS = (
-    "cma_alloc", "cma_release", "cma_areas", "cma_area_count",
+    "cma_alloc", "cma_alloc_folio", "cma_release", "cma_areas", "cma_area_count",
     "alloc_contig_range", "alloc_contig_range_noprof",
     "free_contig_range", "free_contig_range_noprof",
     "cma_defer_free_count", "cma_defer_free_scan", "cma_defer_set_batch",

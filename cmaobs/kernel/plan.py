@@ -20,6 +20,8 @@ MAX_AREAS = 64  # where the size of cma_areas[] cannot be told
 # Handler in probes/ -> macro that names its function -> symbols to try in turn.
 HANDLERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "cma_alloc": ("ALLOC_FN", ("cma_alloc",)),
+    # 6.12 to 6.19, beside cma_alloc; cma_free_folio calls cma_release
+    "alloc_order": ("ALLOC_ORDER_FN", ("cma_alloc_folio",)),
     "cma_release": ("RELEASE_FN", ("cma_release",)),
     "contig": ("CONTIG_FN", ("alloc_contig_range", "alloc_contig_range_noprof")),
     "free": ("FREE_FN", ("free_contig_range", "free_contig_range_noprof")),
@@ -28,6 +30,7 @@ HANDLERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "batch": ("BATCH_FN", ("cma_defer_set_batch",)),
 }
 REQUIRED = ("cma_alloc", "cma_release", "contig", "free")
+DEFERRAL = ("count", "scan", "batch")  # of the patch series only
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def make(facts: Facts, attach: Attach = "auto") -> Plan:
     cma = facts.structs["cma"]
     max_areas = min(facts.span // cma[""], MAX_AREAS) or MAX_AREAS
     if not patched:
-        functions = {h: n for h, n in functions.items() if h in REQUIRED}
+        functions = {h: n for h, n in functions.items() if h not in DEFERRAL}
     return Plan(
         attach="kprobe" if attach == "kprobe" or fentry.state != "ok" else "fentry",
         fallback=attach == "auto",
@@ -132,6 +135,9 @@ def _defines(facts: Facts, functions: Mapping[str, str], patched: bool,
             defines["SC_NR_TO_SCAN"] = facts.structs["shrink_control"]["nr_to_scan"]
             if _embeds(cma, "shrinker", shrinker := facts.structs.get("shrinker", {})):
                 defines["CMA_SHRINKER_BATCH"] = cma["shrinker"] + shrinker["batch"]
+            elif {"private_data", "batch"} <= shrinker.keys():  # shrinker_alloc(), Linux 6.7
+                defines |= {"SHRINKER_PRIVATE_DATA": shrinker["private_data"],
+                            "SHRINKER_BATCH": shrinker["batch"]}
     return defines
 
 
@@ -213,7 +219,7 @@ def _fentry(facts: Facts) -> Finding:
     if "register_ftrace_direct" not in facts.symbols:
         return Finding("fentry", "missing", "the kernel has no direct ftrace calls",
                        "kprobes are used instead; CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y")
-    untyped = [name for h in REQUIRED for name in HANDLERS[h][1]
+    untyped = [name for h in (*REQUIRED, "alloc_order") for name in HANDLERS[h][1]
                if name in facts.symbols and name not in facts.typed]
     if untyped:
         return Finding("fentry", "missing", f"BTF does not describe {', '.join(untyped)}",

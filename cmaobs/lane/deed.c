@@ -53,7 +53,8 @@ enum deed deed_of(const struct area *a, struct op *op)
 	case CMAOBS_ALLOC:
 		if (r->path == CMAOBS_PATH_CONTIG)
 			return granted_by_contig(op) ? CONTIG : UNKNOWN;
-		if (op->n_calls || !r->count)
+		/* the kernel may or may not count one of more than there is: not ours */
+		if (op->n_calls || !r->count || r->count > a->pages)
 			return UNKNOWN;
 		return r->path == CMAOBS_PATH_HIT ? HIT : IN_VAIN;
 	case CMAOBS_RELEASE:

@@ -9,9 +9,6 @@ store=$root/build/kernel
 # Images outlive a checkout: 11 MB each.
 # shellcheck disable=SC2034
 images=${CMAOBS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cmaobs/kernel}
-# Patches are for this version of Debian's source package: linux-source-$version.
-version=6.1
-tarball=/usr/src/linux-source-$version.tar.xz
 
 die() { # MESSAGE REMEDY
     echo "error: $1" >&2
@@ -23,6 +20,29 @@ say() {
     echo "kernel: $*" >&2
 }
 
+sources() {
+    sed '/^#/d; s/ .*//' "$here/matrix"
+}
+
+# Sets what the matrix says of a source: version, package, its series and flavours. suffix keeps
+# what is built of it apart from what is built of the default.
+# shellcheck disable=SC2034
+choose() { # SOURCE
+    local names=()
+    mapfile -t names < <(sources)
+    version=''
+    read -r version package series_known flavours_known \
+        < <(awk -v name="$1" '$1 == name' "$here/matrix") || true
+    [[ $version ]] || die "--source $1: no such source" "one of: ${names[*]}"
+    tarball=/usr/src/$package.tar.xz
+    suffix=
+    [[ $version == "${names[0]}" ]] || suffix=-$version
+}
+
+listed() { # WORD COMMA-SEPARATED
+    [[ ,$2, == *,$1,* ]]
+}
+
 # The whole of what is missing, in one line to copy.
 need_packages() {
     local missing=() pair
@@ -32,13 +52,13 @@ need_packages() {
     done
     [[ -e /usr/include/gelf.h || -e /usr/include/libelf.h ]] || missing+=(libelf-dev)
     [[ -e /usr/include/openssl/opensslv.h ]] || missing+=(libssl-dev)
-    [[ -e $tarball ]] || missing+=("linux-source-$version")
+    [[ -e $tarball ]] || missing+=("$package")
     [[ ${#missing[@]} -eq 0 ]] ||
         die "what builds the kernel is missing: ${missing[*]}" "apt-get install ${missing[*]}"
 }
 
 source_version() {
-    dpkg-query -W -f '${Version}' "linux-source-$version" 2>/dev/null ||
+    dpkg-query -W -f '${Version}' "$package" 2>/dev/null ||
         sha256sum "$tarball" | cut -c1-16
 }
 
@@ -54,21 +74,24 @@ patches_of() {
 # The configuration's fragments for a series and a flavour.
 fragments_of() {
     echo "$here/config"
+    [[ ! -f $here/config-$version ]] || echo "$here/config-$version"
     [[ $1 == none ]] || echo "$here/test-only-$version/config"
     [[ $2 == lean ]] || echo "$here/config.$2"
 }
 
-# Without what no x86 build reads, a third of the source. Kconfig reads arch/*/crypto.
+# Without what no x86 build reads, a third of the source. Kconfig reads arch/*/crypto, and
+# fs/hostfs/Makefile of 6.12 a part of arch/um/scripts.
 unpack() { # TREE
     say "unpacking $(basename "$tarball")"
     rm -rf "$1" "$1.new"
     mkdir -p "$1.new"
     tar -xJf "$tarball" -C "$1.new" --strip-components=1 --anchored \
-        --no-wildcards-match-slash --exclude="linux-source-$version/arch/[!xK]*/[!c]*" \
-        --exclude="linux-source-$version/drivers/gpu/drm/amd/include" \
-        --exclude="linux-source-$version/Documentation/translations" \
-        --exclude="linux-source-$version/Documentation/devicetree/bindings/*/*" \
-        --exclude="linux-source-$version/tools/testing/selftests"
+        --no-wildcards-match-slash --exclude="$package/arch/[!xKu]*/[!c]*" \
+        --exclude="$package/arch/um/[!cs]*" \
+        --exclude="$package/drivers/gpu/drm/amd/include" \
+        --exclude="$package/Documentation/translations" \
+        --exclude="$package/Documentation/devicetree/bindings/*/*" \
+        --exclude="$package/tools/testing/selftests"
     mkdir "$1.new/.series"
     source_version >"$1.new/.series/source"
     mv -T "$1.new" "$1"
@@ -92,17 +115,18 @@ prepare() { # TREE SERIES
     for patch in $(patches_of "$2"); do
         name=$((number++))-$(basename "$(dirname "$patch")")-$(basename "$patch")
         patch -d "$tree" -p1 -s --no-backup-if-mismatch <"$patch" >&2 ||
-            die "$name does not apply to linux-source-$version $(source_version)" \
+            die "$name does not apply to $package $(source_version)" \
                 "install the version that the series was made for, or refresh the series"
         cp "$patch" "$tree/.series/$name"
     done
     rm "$tree/.series/busy"
 }
 
+# Of two lines for one option the later counts.
 configure() { # TREE FRAGMENT...
     local tree=$1 line dropped=()
     shift
-    cat "$@" >"$tree/.series/fragment"
+    cat "$@" | tac | awk -F= '!/^CONFIG_/ || !seen[$1]++' | tac >"$tree/.series/fragment"
     make -C "$tree" KCONFIG_ALLCONFIG="$tree/.series/fragment" allnoconfig \
         >"$tree/.series/config.log" 2>&1 ||
         { tail -n 20 "$tree/.series/config.log" >&2; die "Kconfig failed" "read the lines above"; }

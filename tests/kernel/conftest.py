@@ -7,6 +7,7 @@ An observer takes seconds to start under emulation, and the first of its kind co
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,16 +20,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--patched", choices=("yes", "no", "defects", "owner"), default="yes",
                      help="whether this kernel must have deferred freeing, or defects of it, or "
                      "page_owner as well")
+    parser.addoption("--source", default="6.1",
+                     help="which source of deploy/kernel/matrix this kernel must be made of")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On an unpatched kernel the tests of deferral are not collected: they ask for the patch."""
-    wanted = config.getoption("--patched")
     chosen, left = [], []
     for item in items:
-        marker = item.get_closest_marker("patched")
-        needs = marker.args[0] if marker else None
-        (chosen if needs in (None, wanted) else left).append(item)
+        markers = {name: item.get_closest_marker(name) for name in ("patched", "source")}
+        fits = all(config.getoption(f"--{name}") == marker.args[0]
+                   for name, marker in markers.items() if marker)
+        (chosen if fits else left).append(item)
     items[:] = chosen
     config.hook.pytest_deselected(items=left)
 
@@ -40,6 +43,8 @@ def patched(pytestconfig: pytest.Config) -> bool:
     assert Path("/sys/kernel/debug/cma", AREA).is_dir(), "no CMA area in debugfs: not the device"
     assert Path("/sys/kernel/mm/cma", AREA, "batch").exists() == wanted, \
         "this is not the kernel that --patched asks for"
+    assert os.uname().release.startswith(pytestconfig.getoption("--source") + "."), \
+        "this is not the kernel that --source asks for"
     return wanted
 
 

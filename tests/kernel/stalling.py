@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,5 +31,5 @@ def draining_stalled() -> Iterator[None]:
 
 
 def allocates(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it sleeps inside cma_alloc()."""
-    return " cma_alloc+" in Path(f"/proc/{process.pid}/stack").read_text()
+    """Whether it sleeps inside cma_alloc(), or the function that this has jumped to."""
+    return bool(re.search(r" _*cma_alloc\+", Path(f"/proc/{process.pid}/stack").read_text()))

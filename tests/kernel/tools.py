@@ -68,6 +68,10 @@ class Area:
         """Whether debugfs got the pages; exactly one cma_alloc."""
         return self._write(self._debug / "alloc", str(pages))
 
+    def alloc_folio(self, order: int) -> bool:
+        """The same of a folio; exactly one cma_alloc_folio."""
+        return self._write(self._debug / "alloc_folio", str(order))
+
     def free(self, pages: int) -> None:
         """Release so many pages, last in, first out."""
         self._write(self._debug / "free", str(pages))

@@ -82,6 +82,19 @@ def test_an_operation_inside_one_that_nobody_follows(proc: Proc) -> None:
     assert looked(watch) == (1, frozenset({7}))
 
 
+@pytest.mark.parametrize("half", ["__cma_alloc", "__cma_alloc.constprop.0"])
+def test_a_half_that_was_jumped_to_is_an_operation(proc: Proc, half: str) -> None:
+    """6.12: cma_alloc leaves __cma_alloc alone on the stack, cma_alloc_folio is there with it."""
+    proc.stack(7, f"[<0>] {half}+0x1/0x2\n" + ASLEEP)
+    proc.stack(8, f"[<0>] {half}+0x1/0x2\n" + HELD.partition("\n")[2])
+    watch = proc.watch()
+    looked(watch)
+    assert looked(watch) == (2, frozenset({7, 8}))
+    proc.followed |= {7: 1, 8: 1}
+    looked(watch)
+    assert looked(watch) == (0, frozenset())
+
+
 def test_a_task_that_runs_is_seen_on_its_cpu(proc: Proc) -> None:
     proc.stack(7, "", "R")
     proc.stack(8, "", "R")
@@ -90,6 +103,17 @@ def test_a_task_that_runs_is_seen_on_its_cpu(proc: Proc) -> None:
     assert looked(watch) == (2, frozenset()), "nothing is known of them"
     proc.running = {7: (0x5000, 0x10ff, 0x1100), 8: (0x5000, 0x1100, 0x2010)}
     assert looked(watch) == (1, frozenset({7}))
+
+
+def test_operations_of_a_task_that_runs_are_counted(proc: Proc) -> None:
+    """Frames side by side are of one, frames with others between of two."""
+    for thread in (7, 8):
+        proc.stack(thread, "", "R")
+        proc.followed[thread] = 1
+    proc.running = {7: (0x2000, 0x1000, 0x5000), 8: (0x2000, 0x5000, 0x1000)}
+    watch = proc.watch()
+    looked(watch)
+    assert looked(watch) == (1, frozenset({8}))
 
 
 @pytest.mark.parametrize("state", ["Z", "X"])

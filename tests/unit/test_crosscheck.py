@@ -200,6 +200,22 @@ def test_counters_that_show_unseen_allocations_are_a_loss() -> None:
     assert "the kernel counted allocations that were not seen" in watch.checker.gaps
 
 
+@pytest.mark.parametrize(("more", "counts", "lost"), [
+    (1, True, False), (1, False, False), (0, False, True)])
+def test_a_request_of_more_than_the_area_has_need_not_be_counted(
+        more: int, counts: bool, lost: bool) -> None:
+    """6.1 counts it among the failed, 6.12 does not; what would fit must be counted."""
+    kernel, watch = start()
+    pages = kernel.facts.count + more
+    for each in alone(kernel, kernel.alloc(1, 4, 0), kernel.alloc(1, pages, 0)):
+        watch.checker.push(each)
+    assert kernel.failed == pages
+    kernel.failed *= counts
+    settle(watch)
+    assert watch.checker.verdict().coverage[0].rests > 0
+    assert ("the kernel counted allocations that were not seen" in watch.checker.gaps) == lost
+
+
 def test_one_defect_is_told_once() -> None:
     kernel, watch = start()
     for each in alone(kernel, kernel.alloc(1, 4, 0), kernel.release(1, 0x1000, 4)):

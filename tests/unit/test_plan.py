@@ -40,7 +40,7 @@ def states(one: Facts) -> dict[str, str]:
 def test_patched_kernel() -> None:
     made = plan.make(facts("6.1.192-patched"))
     assert (made.patched, made.attach) == (True, "fentry")
-    assert set(made.functions) == set(plan.HANDLERS)
+    assert set(made.functions) == set(plan.HANDLERS) - {"alloc_order"}
     assert made.functions["contig"] == "alloc_contig_range"
     cma = made.structs["cma"]
     assert made.defines["CMA_DEFER_COUNT"] == cma["defer_count"]
@@ -57,6 +57,27 @@ def test_the_shrinkers_batch_is_read_where_it_is_inside_of_struct_cma() -> None:
     assert "CMA_SHRINKER_BATCH" not in made.defines
 
 
+def test_an_allocated_shrinker_is_followed_to_its_area() -> None:
+    """6.12: struct cma has a pointer, and the shrinker has one back."""
+    one = facts("6.12.117-patched")
+    made = plan.make(one)
+    assert made.patched
+    assert set(made.functions) == set(plan.HANDLERS)
+    assert made.defines["CMA_SHRINKER"] == one.structs["cma"]["shrinker"]
+    assert made.defines["SHRINKER_PRIVATE_DATA"] == one.structs["shrinker"]["private_data"]
+    assert made.defines["SHRINKER_BATCH"] == one.structs["shrinker"]["batch"]
+    assert "CMA_SHRINKER_BATCH" not in made.defines
+    assert "SHRINKER_PRIVATE_DATA" not in plan.make(facts("6.1.192-patched")).defines
+
+
+def test_cma_alloc_folio_is_followed_beside_cma_alloc() -> None:
+    made = plan.make(facts("6.12.117"))
+    assert set(made.functions) == {*plan.REQUIRED, "alloc_order"}
+    assert made.functions["contig"] == "alloc_contig_range_noprof"
+    assert made.defines["ALLOC_ORDER_FN"] == "cma_alloc_folio"
+    assert made.dmabuf_list == facts("6.12.117").symbols["debugfs_list"]
+
+
 def test_plain_kernel() -> None:
     made = plan.make(facts("6.1.192"))
     assert not made.patched
@@ -65,7 +86,8 @@ def test_plain_kernel() -> None:
     assert any("deferred freeing" in note for note in made.notes)
 
 
-@pytest.mark.parametrize("name", ["6.1.192", "6.1.192-patched"])
+@pytest.mark.parametrize("name", ["6.1.192", "6.1.192-patched", "6.12.117",
+                                  "6.12.117-patched"])
 def test_everything_is_there(name: str) -> None:
     found = states(facts(name))
     assert found.pop("deferred freeing") == ("ok" if "patched" in name else "missing")
