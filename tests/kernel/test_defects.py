@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from debug.crashes import CRASHES
 
 from cmaobs.verdict import Outcome
-from debug.crashes import CRASHES
 from kernel import table, workloads
 from kernel.defects import DEFECTS, Defect
 from kernel.lab import Lab
