@@ -109,7 +109,7 @@ def wait(what: Callable[[], Any], why: str) -> Any:
     deadline = time.monotonic() + _DEADLINE_S
     while not (value := what()):
         assert time.monotonic() < deadline, why
-        time.sleep(0.1)
+        time.sleep(0.05)
     return value
 
 

@@ -17,10 +17,13 @@ const areas = new Map();
 let view = null;
 let trouble = "";
 let changedAt = performance.now();
-let asking = null; // the time-out of the next question
+let asking = false;
+let waiting = null; // the time-out of the next question
 
 async function ask() {
-  clearTimeout(asking);
+  if (asking) return;
+  asking = true;
+  clearTimeout(waiting);
   try {
     const answer = await fetch("view.json", { signal: AbortSignal.timeout(PATIENCE_MS) });
     if (!answer.ok) throw new Error(`it answers ${answer.status}`);
@@ -29,8 +32,9 @@ async function ask() {
   } catch (error) {
     trouble = `The server does not answer (${error.name === "TimeoutError" ? "too slow" : error.message})`;
   }
+  asking = false;
   tick();
-  asking = setTimeout(next, EVERY_MS);
+  waiting = setTimeout(next, EVERY_MS);
 }
 
 /** Not while nobody looks. */
@@ -81,7 +85,7 @@ function drawAreas(now, before) {
     areas.clear();
     names.forEach((name, place) => areas.set(name, new Area(name, place)));
     byId("areas").replaceChildren(...[...areas.values()].map((one) => one.node));
-    byId("rows").replaceChildren(...names.map((name, place) => el("tr", {},
+    byId("rows").replaceChildren(...names.map((name, place) => el("tr", { "data-area": name },
       el("td", { class: "untrusted" }, el("a", { href: `#area-${place}` }, name)), ...Array.from({ length: 7 }, () => el("td")))));
   }
   view.areas.forEach((area, place) => {

@@ -81,7 +81,7 @@ export class Area {
     this.holders = el("div");
     this.mapBox = el("div", { class: "map" }, el("h3", {}, "Map, page by page"), this.key, this.map,
       this.note, this.runsBox, this.courseTitle, el("div", { class: "course" }, this.course));
-    this.node = el("section", { id: this.id, "aria-labelledby": `${this.id}-title`, tabindex: "-1" },
+    this.node = el("section", { id: this.id, "aria-labelledby": `${this.id}-title`, tabindex: "-1", "data-area": name },
       el("h2", { id: `${this.id}-title` }, "Area ", el("span", { class: "untrusted" }, name), " ",
         el("small", {})),
       el("dl", { class: "tiles" }, ...this.tiles.map((tile) => tile.box)),
