@@ -286,6 +286,37 @@ def test_what_a_screen_reader_is_told(browser: Browser, site: Site) -> None:
     assert [name for role, name in spoken if role == "status"] or "status" in roles
 
 
+def test_who_holds_pages_and_buffers(browser: Browser, site: Site) -> None:
+    show(browser, site, samples.view())
+    text = browser.text()
+    assert "528 pages, 256 may have changed hands, 256 allocated before the observer came." in text
+    assert "kworker/1:2[77] (kernel), v4l2: vim2m" in text
+    assert "dma-bufs: 1 of 64 KiB, held by camera 64 KiB, codec 64 KiB." in text
+
+
+def test_failures_one_by_one(browser: Browser, site: Site) -> None:
+    show(browser, site, samples.view())
+    assert "1 allocation failed; none of them is known one by one." in browser.text()
+    site.failures = tuple(Failure(1767225600.0 + at, "reserved", at, "EBUSY", "loader", 7, 0.002)
+                          for at in (1, 2))
+    browser.until("return document.querySelectorAll('#failures tbody tr').length === 2")
+    rows = browser.run("return [...document.querySelectorAll('#failures tbody tr')]"
+                       ".map((row) => row.innerText.split('\\t').slice(1))")
+    assert rows == [["reserved", "2", "EBUSY", "loader[7]", "2 ms"],
+                    ["reserved", "1", "EBUSY", "loader[7]", "2 ms"]]
+
+
+def test_areas_of_one_name_do_not_disturb_each_other(browser: Browser, site: Site) -> None:
+    view = samples.view()
+    assert view.reading is not None
+    twice = [dataclasses.replace(view, areas=(view.areas[0],) * 2, reading=dataclasses.replace(
+        view.reading, wall_s=view.reading.wall_s + later)) for later in (1, 2)]
+    show(browser, site, twice[0])
+    browser.run("document.getElementById('area-1').mark = true")
+    show(browser, site, twice[1])
+    assert browser.run("return document.getElementById('area-1').mark")
+
+
 def test_the_map_as_a_table(browser: Browser, site: Site) -> None:
     show(browser, site, samples.view())
     browser.click("#area-0 .map summary")

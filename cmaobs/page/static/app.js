@@ -13,7 +13,7 @@ const PATIENCE_MS = 8000;
 const STALE_S = 10; // without a new reading
 
 const history = new History();
-const areas = new Map();
+let areas = [];
 let view = null;
 let trouble = "";
 let changedAt = performance.now();
@@ -37,9 +37,11 @@ async function ask() {
   waiting = setTimeout(next, EVERY_MS);
 }
 
+const paused = () => byId("pause").getAttribute("aria-pressed") === "true";
+
 /** Not while nobody looks. */
 function next() {
-  if (!document.hidden && byId("pause").ariaPressed !== "true") ask();
+  if (!document.hidden && !paused()) ask();
 }
 
 function take(found) {
@@ -53,9 +55,9 @@ function take(found) {
 
 /** What changes without an answer: how old all this is. */
 function tick() {
-  const silent = (performance.now() - changedAt) / 1000, paused = byId("pause").ariaPressed === "true";
-  const stale = view?.time_s && silent > STALE_S && !paused;
-  say(byId("age"), !view ? "asking" : view.time_s === null ? "attaching; no reading yet" : paused ? `paused at ${clock(view.time_s)}`
+  const silent = (performance.now() - changedAt) / 1000;
+  const stale = view?.time_s && silent > STALE_S && !paused();
+  say(byId("age"), !view ? "asking" : view.time_s === null ? "attaching; no reading yet" : paused() ? `paused at ${clock(view.time_s)}`
     : `${clock(view.time_s)}${stale ? `, ${age(silent)} ago` : ""}`);
   const text = trouble || (stale ? "No new reading comes" : "");
   const box = byId("trouble");
@@ -81,15 +83,14 @@ function draw() {
 
 function drawAreas(now, before) {
   const names = view.areas.map((area) => area.name);
-  if (JSON.stringify([...areas.keys()]) !== JSON.stringify(names)) {
-    areas.clear();
-    names.forEach((name, place) => areas.set(name, new Area(name, place)));
-    byId("areas").replaceChildren(...[...areas.values()].map((one) => one.node));
+  if (JSON.stringify(areas.map((one) => one.name)) !== JSON.stringify(names)) {
+    areas = names.map((name, place) => new Area(name, place));
+    byId("areas").replaceChildren(...areas.map((one) => one.node));
     byId("rows").replaceChildren(...names.map((name, place) => el("tr", { "data-area": name },
       el("td", { class: "untrusted" }, el("a", { href: `#area-${place}` }, name)), ...Array.from({ length: 7 }, () => el("td")))));
   }
   view.areas.forEach((area, place) => {
-    const found = areas.get(area.name).update(area, view, now, before, history);
+    const found = areas[place].update(area, view, now, before, history);
     const [, pages, held, deferred, fragmented, hits, allocs, failed] = byId("rows").children[place].children;
     show(pages, now, "cma_area_pages", area.name);
     figure(held, "use", found.use, percent);
@@ -103,11 +104,11 @@ function drawAreas(now, before) {
 
 function drawFailures(failed) {
   byId("no-failures").hidden = view.failures.length > 0;
-  say(byId("no-failures"), failed ? `${exact(failed)} allocations failed; none of them is known one by one.`
+  say(byId("no-failures"), failed ? `${exact(failed)} allocation${failed > 1 ? "s" : ""} failed; none of them is known one by one.`
     : "No allocation failed since the observer began.");
   const table = byId("failures");
   table.hidden = !view.failures.length;
-  table.tBodies[0].replaceChildren(...view.failures.toReversed().map((one) => el("tr", {},
+  table.tBodies[0].replaceChildren(...[...view.failures].reverse().map((one) => el("tr", {},
     el("td", {}, clock(one.wall_s)), el("td", { class: "untrusted" }, one.area), el("td", {}, exact(one.pages)),
     el("td", {}, one.errno), el("td", { class: "wide untrusted" }, `${one.comm}[${one.pid}]`),
     el("td", {}, lasted(one.duration_s)))));
@@ -133,11 +134,11 @@ function drawAbout(now) {
 }
 
 function pause() {
-  const button = byId("pause"), paused = button.ariaPressed !== "true";
-  button.ariaPressed = String(paused);
-  say(button, paused ? "Go on" : "Pause");
+  const button = byId("pause"), now = !paused();
+  button.setAttribute("aria-pressed", String(now));
+  say(button, now ? "Go on" : "Pause");
   changedAt = performance.now();
-  if (!paused) ask();
+  if (!now) ask();
   tick();
 }
 
@@ -146,7 +147,7 @@ byId("pause").addEventListener("click", pause);
 byId("window").addEventListener("change", redraw);
 for (const id of ["about", "numbers"]) byId(id).addEventListener("toggle", redraw);
 document.addEventListener("visibilitychange", next);
-new ResizeObserver(redraw).observe(document.body);
+window.addEventListener("resize", redraw);
 startKeys(redraw);
 setInterval(tick, EVERY_MS);
 ask();

@@ -56,7 +56,7 @@ function gauge(name) {
 
 function course(name) {
   return (area) => (history) => [...history.pairs()].map(
-    ([now, then]) => [now.time, areaFigures(area, now, then)[name]]);
+    ([now, then]) => [now.time, now.since(then, area)[name]]);
 }
 
 export class Area {
@@ -79,13 +79,15 @@ export class Area {
     this.course = el("canvas", { role: "img", "aria-label": `The map of area ${name} in the course of time` });
     this.paths = el("div", { class: "paths" });
     this.holders = el("div");
+    this.buffers = el("p", { class: "untrusted" });
     this.mapBox = el("div", { class: "map" }, el("h3", {}, "Map, page by page"), this.key, this.map,
       this.note, this.runsBox, this.courseTitle, el("div", { class: "course" }, this.course));
     this.node = el("section", { id: this.id, "aria-labelledby": `${this.id}-title`, tabindex: "-1", "data-area": name },
       el("h2", { id: `${this.id}-title` }, "Area ", el("span", { class: "untrusted" }, name), " ",
         el("small", {})),
       el("dl", { class: "tiles" }, ...this.tiles.map((tile) => tile.box)),
-      this.mapBox, this.durations, this.paths, this.holders);
+      this.mapBox, this.durations, this.paths, this.holders,
+      this.buffers);
     this.byPath = new Map();
     this.map.addEventListener("pointermove", (event) => this.point(event));
     this.map.addEventListener("pointerleave", () => this.describe());
@@ -107,6 +109,7 @@ export class Area {
     this.updateMap(view, now, history);
     this.updatePaths(figures, history);
     this.updateHolders(area.holders);
+    this.updateBuffers(now);
     return figures;
   }
 
@@ -221,6 +224,21 @@ export class Area {
     }
     this.holders.querySelector("tbody").replaceChildren(...rows);
   }
+
+  /** dma-bufs, where they are looked up. */
+  updateBuffers(now) {
+    const number = now.number("cma_dmabufs", this.name);
+    this.buffers.hidden = number === null;
+    if (number === null) return;
+    const held = now.labels("cma_dmabuf_held_bytes").filter(([area]) => area === this.name)
+      .map((labels) => `${labels[1]} ${kib(now.number("cma_dmabuf_held_bytes", ...labels))}`);
+    say(this.buffers, `dma-bufs: ${exact(number)} of ${kib(now.number("cma_dmabuf_bytes", this.name))}`
+      + `${held.length ? `, held by ${held.join(", ")}` : ""}.`);
+  }
+}
+
+function kib(bytes) {
+  return `${exact(Math.round(bytes / 1024))} KiB`;
 }
 
 function table(label, columns, body) {

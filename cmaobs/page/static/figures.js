@@ -18,6 +18,7 @@ export class Frame {
   constructor(view) {
     this.time = view.time_s;
     this.edges = view.edges_s;
+    this.steps = new Map();
     this.samples = new Map(Object.entries(view.samples).map(([name, rows]) =>
       [name, new Map(rows.map(([labels, value]) => [key(labels), value]))]));
   }
@@ -44,6 +45,12 @@ export class Frame {
   /** The label values under which a metric is there. */
   labels(name) {
     return [...(this.samples.get(name)?.keys() ?? [])].map((text) => JSON.parse(text));
+  }
+
+  /** Figures of an area since the moment before, which is always the same one. */
+  since(then, area) {
+    if (!this.steps.has(area)) this.steps.set(area, areaFigures(area, this, then));
+    return this.steps.get(area);
   }
 
   /** A counter summed over its labels. */
