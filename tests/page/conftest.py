@@ -39,7 +39,6 @@ def browser(chrome: Browser, site: Site) -> Iterator[Browser]:
     chrome.complaints()
     chrome.requests()
     chrome.open(site.url)
-    chrome.run("localStorage.clear()")
     chrome.until("return document.getElementById('badge').textContent")
     yield chrome
     assert chrome.complaints() == []

@@ -10,7 +10,7 @@ import { lines, updateVerdict } from "./verdict.js";
 
 const EVERY_MS = 1000;
 const PATIENCE_MS = 8000;
-const STALE_S = 10; // without a new reading
+const LATE_S = 5; // then it says how old the reading is; /healthz knows whether that is too old
 
 const history = new History();
 let areas = [];
@@ -24,17 +24,18 @@ async function ask() {
   if (asking) return;
   asking = true;
   clearTimeout(waiting);
+  let found = null;
   try {
     const answer = await fetch("view.json", { signal: AbortSignal.timeout(PATIENCE_MS) });
     if (!answer.ok) throw new Error(`it answers ${answer.status}`);
-    take(await answer.json());
-    trouble = view.failure ? `Observing ended: ${view.failure}` : view.health === "ok" ? "" : `The observer is ${view.health}`;
+    found = await answer.json();
   } catch (error) {
     trouble = `The server does not answer (${error.name === "TimeoutError" ? "too slow" : error.message})`;
   }
   asking = false;
-  tick();
   waiting = setTimeout(next, EVERY_MS);
+  if (found) take(found);
+  tick();
 }
 
 const paused = () => byId("pause").getAttribute("aria-pressed") === "true";
@@ -46,6 +47,7 @@ function next() {
 
 function take(found) {
   view = found;
+  trouble = view.failure ? `Observing ended: ${view.failure}` : view.health === "ok" ? "" : `The observer is ${view.health}`;
   const fresh = history.add(new Frame(view)) && view.time_s !== null;
   if (fresh) changedAt = performance.now();
   const mixed = view.states.indexOf("mixed");
@@ -56,14 +58,12 @@ function take(found) {
 /** What changes without an answer: how old all this is. */
 function tick() {
   const silent = (performance.now() - changedAt) / 1000;
-  const stale = view?.time_s && silent > STALE_S && !paused();
   say(byId("age"), !view ? "asking" : view.time_s === null ? "attaching; no reading yet" : paused() ? `paused at ${clock(view.time_s)}`
-    : `${clock(view.time_s)}${stale ? `, ${age(silent)} ago` : ""}`);
-  const text = trouble || (stale ? "No new reading comes" : "");
+    : `${clock(view.time_s)}${silent > LATE_S ? `, ${age(silent)} ago` : ""}`);
   const box = byId("trouble");
-  box.hidden = !text;
-  say(box, text && view?.time_s ? `${text}. All figures are of ${clock(view.time_s)}.` : text);
-  document.documentElement.classList.toggle("stale", Boolean(view && (stale || trouble)));
+  box.hidden = !trouble;
+  say(box, trouble && view?.time_s ? `${trouble}. All figures are of ${clock(view.time_s)}.` : trouble);
+  document.documentElement.classList.toggle("stale", Boolean(view && trouble));
 }
 
 function draw() {
