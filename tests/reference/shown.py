@@ -57,19 +57,19 @@ def scraped(url: str) -> Frame:
         return of_text(answer.read().decode())
 
 
-def equal_metrics(page: Shown, metrics: Frame, moving: tuple[str, ...] = ()) -> int:
+def equal_metrics(page: Shown, metrics: Frame, moving: tuple[str, ...] = (),
+                  later: Frame | None = None) -> int:
     """Every number of the page is that of /metrics; how many there were.
 
-    moving: metrics that go on between two readings, of which the page may know less.
+    moving: metrics that go on between two readings; of them later has at least as much.
     """
     for (name, labels), value in page.numbers.items():
-        served = metrics.number(name, *labels)
         if name in moving:
+            assert later is not None
             assert value is not None
-            assert served is not None
-            assert value <= served, name
+            assert value <= (later.number(name, *labels) or 0), name
         else:
-            assert value == served, (name, labels)
+            assert value == metrics.number(name, *labels), (name, labels)
     return len(page.numbers)
 
 

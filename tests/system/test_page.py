@@ -75,7 +75,7 @@ def test_figures_equal_metrics_and_those_of_top(page: tuple[Browser, str]) -> No
                 continue
             gauges = {key for key, value in now.samples.items() if isinstance(value, float)}
             assert gauges <= seen.numbers.keys()
-            assert equal_metrics(seen, now, MOVING) >= len(gauges) > 60
+            assert equal_metrics(seen, now, MOVING, scraped(url)) >= len(gauges) > 60
             area, = figures.areas(now, before)
             # without quantiles, for which /metrics is too coarse
             assert equal_top(seen, dataclasses.replace(area, paths=())) >= 8

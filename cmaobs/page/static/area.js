@@ -205,7 +205,7 @@ export class Area {
     }
     if (!this.holders.children.length) {
       this.holders.append(el("h3", {}, "Who holds the pages"), el("p", { class: "note" }), table(
-        `Holders of area ${this.name}`, ["pages", "runs", "oldest", "allocs", "failed", "caller, driver"], el("tbody")));
+        `Holders of area ${this.name}`, ["caller, driver", "pages", "runs", "oldest", "allocs", "failed"], el("tbody")));
     }
     const total = Object.values(holders.pages).reduce((a, b) => a + b, 0);
     const unsure = Object.entries({ uncertain: "may have changed hands", before: "allocated before the observer came",
@@ -213,14 +213,13 @@ export class Area {
       .map(([kind, words]) => `${exact(holders.pages[kind])} ${words}`);
     say(this.holders.querySelector("p"), [`${exact(total)} pages`, ...unsure].join(", ")
       + (holders.exact ? "." : "; not compared with the bitmap at rest."));
-    const rows = holders.rows.map((row) => el("tr", {},
+    const rows = holders.rows.map((row) => el("tr", {}, el("td", { class: "wide untrusted" }, row.who),
       ...[exact(row.held_pages), exact(row.held_runs), row.oldest_s === null ? "-" : age(row.oldest_s),
-        exact(row.allocations), exact(row.failed)].map((text) => el("td", {}, text)),
-      el("td", { class: "wide untrusted" }, row.who)));
+        exact(row.allocations), exact(row.failed)].map((text) => el("td", {}, text))));
     const { callers, held_pages: pages } = holders.rest;
     if (callers) {
-      rows.push(el("tr", {}, el("td", {}, exact(pages)), el("td", { colspan: "4" }),
-        el("td", { class: "wide" }, `${exact(callers)} more callers`)));
+      rows.push(el("tr", {}, el("td", { class: "wide" }, `${exact(callers)} more callers`),
+        el("td", {}, exact(pages)), el("td", { colspan: "4" })));
     }
     this.holders.querySelector("tbody").replaceChildren(...rows);
   }
