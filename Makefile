@@ -13,8 +13,8 @@ SOURCE ?= $(firstword $(SOURCES))
 BUILD := deploy/kernel/build --source $(SOURCE)
 GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:16M:2" --timeout 1500
 
-.PHONY: help run test demo setup setup-test setup-matrix kernel lint test-unit test-lane test-vm \
-	test-device test-plain test-matrix test-defects test-defects-debug test-owner test-system check-kernel \
+.PHONY: help run test demo setup setup-test setup-matrix kernel lint test-unit test-page test-lane \
+	test-vm test-device test-plain test-matrix test-defects test-defects-debug test-owner test-system check-kernel \
 	soak-debug soak-model overhead bench-check soak clean
 
 help:
@@ -27,7 +27,7 @@ run: setup
 		--append "$(APPEND)" -- deploy/vm/live
 
 ## make test          lint, unit and property tests here, kernel tests in the device
-test: lint test-unit test-device test-plain test-vm test-system
+test: lint test-unit test-page test-device test-plain test-vm test-system
 
 ## make demo          replay a recording that comes with the package: no root, no kernel
 demo:
@@ -58,6 +58,10 @@ lint: setup-test
 ## make test-unit     no kernel needed
 test-unit: setup-test
 	$(PYTEST) tests/unit tests/property
+
+## make test-page     the page at / in a real Chromium, from recordings; no kernel needed
+test-page: setup-test
+	$(PYTEST) tests/page
 
 ## make soak-model   millions of operations, lawful and not, against the cross-check; no kernel; OPERATIONS=N
 soak-model: setup-test
@@ -106,7 +110,7 @@ test-owner: setup-test
 		$(GUEST) --append page_owner=on -- $(PYTEST) -m kernel tests/kernel/test_owner.py \
 		--patched owner --source $(SOURCE)
 
-## make test-system   a real Prometheus scrapes the device
+## make test-system   a real Prometheus and a real Chromium look at the device
 test-system: setup-test
 	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel $(PYTEST) -m vm tests/system
 

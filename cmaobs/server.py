@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The HTTP server: /metrics, /healthz, /readyz and a page with links. GET and HEAD only.
+"""The HTTP server: /metrics, /healthz, /readyz and the page at /. GET and HEAD only.
 
 Draws from a View that a function returns; holds no state of its own. Bounded in
 connections, in the time that one may take, and in what it reads of a request.
@@ -8,7 +8,6 @@ connections, in the time that one may take, and in what it reads of a request.
 from __future__ import annotations
 
 import contextlib
-import html
 import socket
 import sys
 import threading
@@ -24,8 +23,9 @@ from prometheus_client.exposition import choose_encoder
 import cmaobs
 from cmaobs.config import Address
 from cmaobs.errors import ListenError
+from cmaobs.failures import Failure
 from cmaobs.metrics import ViewCollector
-from cmaobs.verdict import Verdict
+from cmaobs.page import HEADERS, Page
 from cmaobs.view import View
 
 MAX_CONNECTIONS = 16
@@ -60,12 +60,15 @@ class Health:
 class Server:
     """Serves in threads of its own from start() on until close().
 
-    Raises ListenError where the address cannot be listened on.
+    failures: the latest ones, where the source is followed that closely. Raises ListenError where
+    the address cannot be listened on.
     """
 
     def __init__(self, address: Address, view: Callable[[], View], health: Health,
-                 registry: CollectorRegistry | None = None) -> None:
+                 registry: CollectorRegistry | None = None,
+                 failures: Callable[[], tuple[Failure, ...]] = tuple) -> None:
         self._view = view
+        self._page = Page(view, failures, lambda: self._healthz()[2].decode().rstrip("\n"))
         self._health = health
         self._registry = registry or CollectorRegistry(auto_describe=False)
         self._registry.register(ViewCollector(view))
@@ -103,9 +106,8 @@ class Server:
             ready = self._view().reading is not None
             return (200, _TEXT, b"ready\n") if ready else (
                 503, _TEXT, b"not ready: no reading yet\n")
-        if path == "/":
-            return 200, "text/html; charset=utf-8", page(self._view()).encode()
-        return 404, _TEXT, b"not found; see /\n"
+        found = self._page.answer(path)
+        return (200, *found) if found else (404, _TEXT, b"not found; see /\n")
 
     def _healthz(self) -> Response:
         failure = self._view().failure
@@ -116,31 +118,6 @@ class Server:
             return 503, _TEXT, (f"silent for {silent:.0f} s, "
                                 f"more than {self._health.allowed_s:.0f} s\n").encode()
         return 200, _TEXT, b"ok\n"
-
-
-def page(view: View) -> str:
-    """The page at /: links, version, verdict."""
-    rows = [("cmaobs", cmaobs.__version__), *view.identity.items(),
-            ("areas", ", ".join(area.name for area in view.areas)),
-            ("verdict", _verdict(view.verdict))]
-    rows += [("unknown because", reason) for reason in
-             (view.verdict.reasons if view.verdict else ())]
-    rows += [("divergence", str(one)) for one in
-             (view.verdict.divergences if view.verdict else ())]
-    rows += [("warning", warning) for warning in view.warnings]
-    rows += [("failed", view.failure)] if view.failure else []
-    table = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>\n"
-                    for name, value in rows)
-    return ("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-            "<title>cmaobs</title>\n<style>body{font:16px sans-serif;margin:2em}"
-            "th{text-align:left;padding-right:2em;vertical-align:top}</style></head>\n<body>"
-            "<h1>cmaobs</h1>\n<p><a href=\"/metrics\">metrics</a> · "
-            "<a href=\"/healthz\">healthz</a> · <a href=\"/readyz\">readyz</a></p>\n"
-            f"<table>\n{table}</table></body></html>\n")
-
-
-def _verdict(verdict: Verdict | None) -> str:
-    return verdict.outcome.name.lower() if verdict else "none"
 
 
 class _Http(ThreadingHTTPServer):
@@ -224,6 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Content-Type-Options", "nosniff")
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
         if status == 405:
             self.send_header("Allow", "GET, HEAD")
         self.end_headers()

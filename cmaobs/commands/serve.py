@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Serve metrics of the running kernel to Prometheus.
+"""Serve metrics of the running kernel to Prometheus, and a page to people.
 
-/metrics, /healthz (alive and polling), /readyz (probes armed, first reading made) and a page at /.
+The page at / is for people: areas, durations, holders, verdict. Beside it are /metrics, /healthz
+(alive and polling) and /readyz (probes armed, first reading made).
 Listens on 127.0.0.1:9759 unless told otherwise. Needs root. A summary with the verdict ends it.
 """
 
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from cmaobs import config, report
 from cmaobs.commands import running
+from cmaobs.failures import Failures
 from cmaobs.observe import Observer
 from cmaobs.server import Health, Server
 from cmaobs.view import View
@@ -39,13 +41,14 @@ def run(args: argparse.Namespace) -> int:
     store = running.store(settings)
     health = Health(max(10.0, 3 * settings.interval))
     observer: Observer | None = None
+    failures = Failures()
     starting = View({}, ())
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     # The server first: a port in use shows before the probes are compiled.
     with running.Stop(settings.duration) as stop, Server(
             settings.listen, lambda: observer.view if observer else starting, health,
-            registry) as server:
+            registry, lambda: failures.latest) as server:
         running.say(f"serving http://{server.address}/metrics; attaching")
         source = running.open_live(settings)
         try:
@@ -53,17 +56,18 @@ def run(args: argparse.Namespace) -> int:
                 observer = running.observed(settings, source, writer, store)
                 running.say("attached; Ctrl-C ends it")
                 stop.begin()
-                _loop(observer, stop, health, settings.status)
+                _loop(observer, stop, health, failures, settings.status)
         finally:
             source.close()
     running.print_summary(observer.view, args.json)
     return running.exit_status(observer.view)
 
 
-def _loop(observer: Observer, stop: running.Stop, health: Health,
+def _loop(observer: Observer, stop: running.Stop, health: Health, failures: Failures,
           status_s: float | None) -> None:
     due = time.monotonic() + (status_s or 0)
-    for _ in observer.steps(stop):
+    for step in observer.steps(stop):
+        failures.add(step)
         health.beat()
         if status_s is not None and time.monotonic() >= due:
             due = time.monotonic() + status_s

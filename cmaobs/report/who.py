@@ -88,7 +88,7 @@ def lines(area: Data) -> Iterator[str]:
         (MISSED.kind, "{} whose allocation was not seen")) if pages[what]]
     yield ("  held         " + ", ".join(parts)
            + ("" if holders["exact"] else "; not compared with the bitmap at rest"))
-    rows = _merged(holders["callers"])
+    rows = merged(holders["callers"])
     if not rows:
         return
     yield f"    {'pages':>8}{'runs':>7}{'oldest':>10}{'allocs':>9}{'failed':>8}  caller, driver"
@@ -101,7 +101,7 @@ def lines(area: Data) -> Iterator[str]:
                f"{sum(row['failed'] for row in rest):>8}  {len(rest)} more; --json has them all")
 
 
-def _merged(callers: list[Data]) -> list[dict[str, Any]]:
+def merged(callers: list[Data]) -> list[dict[str, Any]]:
     """Callers whose rows differ in the stack only, as one; those that hold most first."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for one in callers:
@@ -119,14 +119,19 @@ def _merged(callers: list[Data]) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda row: (-row["held_pages"], -row["allocations"]))
 
 
-def _line(row: Data) -> str:
+def name(row: Data) -> str:
+    """A caller: name, process and driver, or why that is not known."""
     who = (f"{row['comm']}[{row['pid']}]" + (" (kernel)" if row["kind"] == "kthread" else "")
            + ("" if row["driver"] == "unknown" else f", {row['driver']}"))
     if row["kind"] in _PSEUDO:
-        who = f"{who}, {_PSEUDO[row['kind']]}" if row["comm"] else _PSEUDO[row["kind"]]
+        return f"{who}, {_PSEUDO[row['kind']]}" if row["comm"] else _PSEUDO[row["kind"]]
+    return who
+
+
+def _line(row: Data) -> str:
     oldest = "" if row["oldest_s"] is None else age(row["oldest_s"])
     return (f"    {row['held_pages']:>8}{row['held_runs']:>7}{oldest:>10}{row['allocations']:>9}"
-            f"{row['failed']:>8}  {who}")
+            f"{row['failed']:>8}  {name(row)}")
 
 
 def age(seconds: float) -> str:

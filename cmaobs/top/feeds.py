@@ -9,20 +9,15 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 
 from cmaobs.errors import CmaobsError, ExporterError
-from cmaobs.events import Kind, Path, decode
+from cmaobs.failures import Failures
 from cmaobs.observe import Observer
-from cmaobs.source import Batch
 from cmaobs.state import Reading
 from cmaobs.top import remote
-from cmaobs.top.frame import Failure, Frame, of_view
+from cmaobs.top.frame import Frame, of_view
 
-_FAILURES = 20
-_KEPT_BYTES = 16 << 20  # of records since the last reading
-_ERRNO = {-12: "ENOMEM", -16: "EBUSY", -4: "EINTR"}
 _SLACK_S = 0.05
 
 Frames = Callable[["Feed"], Iterator[Frame]]
@@ -88,18 +83,15 @@ class Feed:
 def observed(observer: Observer, every_s: float) -> Frames:
     """Frames of an observer, a reading each, but not more often than every_s of its own time."""
     def frames(feed: Feed) -> Iterator[Frame]:
-        failures = _Failures()
+        failures = Failures()
         due = 0.0
         for step in observer.steps(feed.stopped):
-            if isinstance(step, Batch):
-                failures.keep(step.data)
-                continue
-            failures.look(step)
-            if step.wall_s >= due - _SLACK_S:
+            failures.add(step)
+            if isinstance(step, Reading) and step.wall_s >= due - _SLACK_S:
                 due = step.wall_s + every_s
-                yield of_view(observer.view, tuple(failures.latest))
+                yield of_view(observer.view, failures.latest)
         if observer.view.reading is not None:
-            yield of_view(observer.view, tuple(failures.latest))
+            yield of_view(observer.view, failures.latest)
     return frames
 
 
@@ -120,38 +112,3 @@ def asked(url: str, every_s: float) -> Frames:
             feed.note, since = "", time.monotonic()
             yield frame
     return frames
-
-
-class _Failures:
-    """The latest failures. Records are only looked at where a reading says that some failed."""
-
-    def __init__(self) -> None:
-        self.latest: deque[Failure] = deque(maxlen=_FAILURES)
-        self._data: list[bytes] = []
-        self._bytes = 0
-        self._failed = 0
-
-    def keep(self, data: bytes) -> None:
-        """Records that came; too many since the last reading are forgotten."""
-        self._bytes += len(data)
-        if self._bytes > _KEPT_BYTES:
-            self._data, self._bytes = [], 0
-        if data:
-            self._data.append(data)
-
-    def look(self, reading: Reading) -> None:
-        """Find the failures since the reading before."""
-        failed = sum(count for area in reading.counts for name, count in area.counters.items()
-                     if name.startswith("allocs_e") or name == "allocs_other")
-        if failed != self._failed:
-            names = {area.facts.index: area.facts.name for area in reading.counts}
-            for data in self._data:
-                self.latest.extend(
-                    Failure(reading.wall_s - (reading.time_ns - one.end_ns) / 1e9,
-                            names.get(one.area, "?"), one.count,
-                            _ERRNO.get(one.ret, str(one.ret)),
-                            one.comm.rstrip(b"\0").decode("utf-8", "replace"), one.tgid,
-                            (one.end_ns - one.start_ns) / 1e9)
-                    for one in decode(data)
-                    if one.kind == Kind.ALLOC and one.path == Path.FAILED)
-        self._failed, self._data, self._bytes = failed, [], 0

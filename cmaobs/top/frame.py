@@ -12,11 +12,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from cmaobs import latency, metrics
+from cmaobs.failures import Failure
 from cmaobs.metrics.table import BY_NAME, METRICS
 from cmaobs.state import AreaState, Latency
 from cmaobs.view import View
@@ -56,18 +56,6 @@ class Buckets:
             if count and seen >= share * total:
                 return self.edges[place], self.edges[place + 1]
         return None
-
-
-class Failure(NamedTuple):
-    """An allocation that returned NULL: when it ended, what was asked for, and by whom."""
-
-    wall_s: float
-    area: str
-    pages: int
-    errno: str
-    comm: str
-    pid: int
-    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)

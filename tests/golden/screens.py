@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cmaobs.failures import Failure
 from cmaobs.state import AreaFacts
-from cmaobs.top.frame import Failure, of_view
+from cmaobs.top.frame import of_view
 from cmaobs.top.timeline import Timeline
 from cmaobs.verdict import Coverage, Outcome, Verdict
 from cmaobs.view import View

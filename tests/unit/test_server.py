@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import http.client
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -88,15 +89,36 @@ def test_healthy_while_starting_or_beating_and_not_when_silent_or_failed(served:
     assert served.ask("/healthz")[::2] == (503, "failed: the ring is gone\n")
 
 
-def test_the_page_has_links_and_verdict_and_escapes(served: Served) -> None:
-    served.view = dataclasses.replace(served.view, identity={"release": "<script>"})
-    status, headers, body = served.ask("/")
-    assert status == 200
-    assert headers["Content-Type"] == "text/html; charset=utf-8"
-    for part in ('href="/metrics"', 'href="/healthz"', 'href="/readyz"', "diverge", "never at rest",
-                 "&lt;script&gt;"):
-        assert part in body
-    assert "<script>" not in body
+def test_the_page_and_what_it_asks_for(served: Served) -> None:
+    for path, kind, part in (("/", "text/html; charset=utf-8", "<title>cmaobs</title>"),
+                             ("/app.js?1", "text/javascript; charset=utf-8", "view.json"),
+                             ("/style.css", "text/css; charset=utf-8", ":root"),
+                             ("/icon.svg", "image/svg+xml", "<svg"),
+                             ("/view.json", "application/json", '"outcome":"diverge"'),
+                             ("/divergence/0.json", "application/json", '"rule":"R12"'),
+                             ("/divergence/0.txt", "text/plain; charset=utf-8", "R12 was broken"),
+                             ("/summary.txt", "text/plain; charset=utf-8", "verdict: diverge")):
+        status, headers, body = served.ask(path)
+        assert (status, headers["Content-Type"]) == (200, kind), path
+        assert part in body, path
+
+
+def test_nothing_is_kept_or_run_that_is_not_ours(served: Served) -> None:
+    for path in ("/", "/view.json", "/metrics", "/nothing"):
+        headers = served.ask(path)[1]
+        policy = dict(one.strip().split(" ", 1)
+                      for one in headers["Content-Security-Policy"].split(";"))
+        assert policy["default-src"] == "'none'"
+        assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+        assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cache-Control"] == "no-store"
+
+
+def test_the_page_says_what_healthz_says(served: Served) -> None:
+    assert json.loads(served.ask("/view.json")[2])["health"] == "ok"
+    served.view = dataclasses.replace(served.view, failure="the ring is gone")
+    assert json.loads(served.ask("/view.json")[2])["health"] == "failed: the ring is gone"
 
 
 def test_head_has_headers_and_no_body(served: Served) -> None:
@@ -106,7 +128,10 @@ def test_head_has_headers_and_no_body(served: Served) -> None:
     assert body == ""
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/metrics/", "/../etc/passwd", "*"])
+@pytest.mark.parametrize("path", [
+    "/nothing", "/metrics/", "/../etc/passwd", "*", "/index.html", "/static/app.js",
+    "/../pages.py", "/divergence/1.json", "/divergence/-1.json", "/divergence/0.html",
+    "/divergence/9999999999999999.json"])
 def test_other_paths_are_not_found(served: Served, path: str) -> None:
     assert served.ask(path)[0] == 404
 
