@@ -7,6 +7,8 @@ or a length and so many bytes (2).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _SMALL = tuple(bytes((value,)) for value in range(128))
 _MASK = (1 << 64) - 1
 
@@ -24,6 +26,7 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+@lru_cache(maxsize=1 << 14)  # most of a trace's numbers come again and again
 def number(field: int, value: int) -> bytes:
     """A field of any integer type but sint and fixed; also bool and enum."""
     return varint(field << 3) + varint(value)

@@ -27,6 +27,7 @@ from cmaobs.export.protobuf import message, number, text, varint
 
 _SEQUENCE = number(TracePacket.TRUSTED_PACKET_SEQUENCE_ID, 1)
 _NEEDS = _SEQUENCE + number(TracePacket.SEQUENCE_FLAGS, NEEDED)
+_ANNOTATIONS = 1 << 14  # kept as they were encoded: most come again
 _TIMESTAMP = varint(TracePacket.TIMESTAMP << 3)
 
 HEAD = message(
@@ -50,6 +51,7 @@ class Sequence:
         self._write = write
         self._known: dict[tuple[int, str], int] = {}
         self._fresh: list[bytes] = []
+        self._annotations: dict[tuple[str, Value], bytes] = {}
         write(HEAD)
 
     def packet(self, *fields: bytes) -> None:
@@ -64,9 +66,7 @@ class Sequence:
             fields += [number(TrackEvent.CATEGORY_IIDS,
                               self._named(InternedData.EVENT_CATEGORIES, "cma")),
                        number(TrackEvent.NAME_IID, self._named(InternedData.EVENT_NAMES, name))]
-        fields += [message(TrackEvent.DEBUG_ANNOTATIONS, number(
-            DebugAnnotation.NAME_IID, self._named(InternedData.DEBUG_ANNOTATION_NAMES, key)),
-            self._value(value)) for key, value in said]
+        fields += [self._annotations.get(one) or self._annotation(one) for one in said]
         self._timed(at_ns, fields)
 
     def counter(self, at_ns: int, track: int, value: int) -> None:
@@ -85,6 +85,15 @@ class Sequence:
         data = message(TracePacket.INTERNED_DATA, *self._fresh)
         self._fresh.clear()
         return _NEEDS, data
+
+    def _annotation(self, one: tuple[str, Value]) -> bytes:
+        if len(self._annotations) >= _ANNOTATIONS:
+            self._annotations.clear()
+        key, value = one
+        found = self._annotations[one] = message(TrackEvent.DEBUG_ANNOTATIONS, number(
+            DebugAnnotation.NAME_IID, self._named(InternedData.DEBUG_ANNOTATION_NAMES, key)),
+            self._value(value))
+        return found
 
     def _value(self, value: Value) -> bytes:
         if isinstance(value, str):
