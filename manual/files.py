@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from cmaobs.metrics import table
-from manual import references
+from manual import pages, references
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,6 +17,7 @@ _PARTS = {"docs/export.md": references.export, "docs/wire.md": references.wire_r
 def made() -> dict[str, str]:
     """Text by path from the root."""
     return {"docs/metrics.md": table.document(),
+            **{f"docs/man/{name}": text for name, text in pages.made().items()},
             **{path: _filled(path, part()) for path, part in _PARTS.items()}}
 
 
