@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from cmaobs.metrics import table
-from manual import pages, references
+from manual import completion, pages, references
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,6 +18,7 @@ def made() -> dict[str, str]:
     """Text by path from the root."""
     return {"docs/metrics.md": table.document(),
             **{f"docs/man/{name}": text for name, text in pages.made().items()},
+            **{f"docs/completion/{name}": text for name, text in completion.made().items()},
             **{path: _filled(path, part()) for path, part in _PARTS.items()}}
 
 

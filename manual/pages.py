@@ -21,9 +21,9 @@ def made() -> dict[str, str]:
     return found
 
 
-def commands() -> dict[str, argparse.ArgumentParser]:
+def commands(parser: argparse.ArgumentParser | None = None) -> dict[str, argparse.ArgumentParser]:
     """The parser of each subcommand."""
-    (action,) = (one for one in cli.parser()._actions
+    (action,) = (one for one in (parser or cli.parser())._actions
                  if isinstance(one, argparse._SubParsersAction))
     return dict(action.choices)
 

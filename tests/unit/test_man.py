@@ -78,11 +78,14 @@ def test_serve_tells_every_metric() -> None:
         assert term in text
 
 
-def test_the_wheel_installs_the_pages(tmp_path: Path) -> None:
+def test_the_wheel_installs_pages_and_completions(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index",
                     "--no-build-isolation", "--disable-pip-version-check", "-w", tmp_path, ROOT],
                    check=True, timeout=300, env={**os.environ, "TMPDIR": str(tmp_path)})
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    for name in pages.made():
-        assert any(one.endswith(f".data/data/share/man/man1/{name}") for one in names), name
+    installed = [f"man/man1/{name}" for name in pages.made()]
+    installed += ["bash-completion/completions/cmaobs.bash", "zsh/site-functions/_cmaobs",
+                  "fish/vendor_completions.d/cmaobs.fish"]
+    for path in installed:
+        assert any(one.endswith(f".data/data/share/{path}") for one in names), path
