@@ -6,8 +6,12 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import TextIO
+
+from cmaobs.observe import Observer
+from cmaobs.recording import RecordingSource
 
 _PATIENCE_S = 1.0  # what takes less shows nothing
 _EVERY_S = 0.2
@@ -46,6 +50,13 @@ class Progress:
         self._stream.write(f"\r{line:<{self._shown}}" + ("" if line else "\r"))
         self._stream.flush()
         self._shown = len(line)
+
+
+def run_through(observer: Observer, source: RecordingSource, doing: str) -> None:
+    """Step a recording to its end, and show how far it is."""
+    with Progress(f"{doing} {Path(source.path).name}") as progress:
+        for _ in observer.steps():
+            progress(source.share)
 
 
 def _time(seconds: float) -> str:
