@@ -99,7 +99,7 @@ _REPORT: Rows = (
      "nothing was lost. A mismatch is a fault of cmaobs."),
     ("divergence", "Rule, area and pages; what the rule expects and what was observed; the "
                    "operations that led there, in us. The rules are in docs/rules.md."),
-    ("verdict", "agree, diverge or unknown; for unknown each reason on a line."),
+    ("verdict", "agree, diverge or unknown; for unknown each reason on a line, and what helps."),
 )
 
 
@@ -135,7 +135,8 @@ FIELDS: Mapping[str, Callable[[], Iterator[tuple[str, str]]]] = {
                                                      " is the remedy."),
         ("missing", "It is not there. What cannot be done without is repeated as an error at the"
                     " end."),
-        ("unknown", "It could not be found out."))),
+        ("unknown", "It could not be found out."),
+        ("cmaobs can, cannot", "What all of it comes to; what is needed is named."))),
     "explain": lambda: iter((
         ("The rule", "The rule that was broken, in a sentence; all of them are in docs/rules.md."),
         ("Expected, Observed", "What the rule demands, and what the records or the kernel's "
