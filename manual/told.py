@@ -25,6 +25,9 @@ with the reason, such as lost records. Other kernels are observed as well.
 Start with `cmaobs doctor`, which says what this kernel supports, and `cmaobs check`, which
 observes for ten seconds. `cmaobs demo` shows the report without privileges and without such a
 kernel.
+
+Reports go to standard output; what is being done, warnings and errors to standard error. Where
+that is a terminal, a long recording that is read shows there how far it is.
 """
 
 CONFIGURATION = """
@@ -173,7 +176,7 @@ _ATTACH = ("Operations in flight when cmaobs attaches",
            "are never seen. They are waited for, up to 2 s; a longer one makes the verdict "
            "unknown until it is over.")
 _CLOCK = ("A coarse clock", "makes all latencies multiples of a tick; `cmaobs doctor` says so.")
-_KERNELS = ("Kernels", "6.1 was tried; from 5.10 to 6.14 rest on their sources. From 6.15 on, "
+_KERNELS = ("Kernels", "6.1 was tried; 5.10 to 6.14 rest on their sources. From 6.15 on, "
                        "whose areas have several ranges, areas are not read yet.")
 
 CAVEATS: Mapping[str, Rows] = {
