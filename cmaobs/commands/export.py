@@ -95,8 +95,7 @@ def _perfetto(path: Path, source: RecordingSource) -> Iterator[Sink]:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise RecordingWriteError(f"cannot write {error.filename or path}: {error.strerror}",
-                                  "name a file that may be written, and make room") from error
+        raise _failed(error, path) from error
 
 
 @contextlib.contextmanager
@@ -111,9 +110,7 @@ def _parquet(path: Path, source: RecordingSource) -> Iterator[Sink]:
     try:
         part.mkdir()
     except OSError as error:
-        raise RecordingWriteError(f"cannot make {part}: {error.strerror}",
-                                  "remove it, or name a directory in one that may be written to"
-                                  ) from error
+        raise _failed(error, part) from error
     try:
         with parquet.writing(part) as files:
             yield tables.Tables(source.identity, source.areas, files.add)
@@ -122,6 +119,14 @@ def _parquet(path: Path, source: RecordingSource) -> Iterator[Sink]:
         part.replace(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _failed(error: OSError, path: Path) -> RecordingWriteError:
+    """What to do where the output cannot be written."""
+    remedy = ("remove it: it is left from an export that was killed"
+              if isinstance(error, FileExistsError) else
+              "name one in a directory that you may write to, and make room")
+    return RecordingWriteError(f"cannot write {error.filename or path}: {error.strerror}", remedy)
 
 
 def _create(part: Path) -> BinaryIO:

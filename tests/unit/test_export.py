@@ -67,7 +67,16 @@ def test_what_is_not_an_export_is_not_overwritten(
 @pytest.mark.parametrize("kind", ["perfetto", "parquet"])
 def test_where_nothing_can_be_written(recording: Path, kind: str) -> None:
     is_error(run("export", recording, "--format", kind, "-o", "/proc/nowhere/out"),
-             "/proc/nowhere/out.part: No such file or directory", "name a")
+             "/proc/nowhere/out.part: No such file or directory", "that you may write to")
+
+
+@pytest.mark.parametrize("kind", ["perfetto", "parquet"])
+def test_what_an_export_that_was_killed_left_is_named(
+        recording: Path, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "out.part").mkdir()
+    is_error(run("export", recording, "--format", kind, "-o", tmp_path / "out"),
+             f"cannot write {tmp_path / 'out.part'}: File exists", "an export that was killed")
+    assert [one.name for one in tmp_path.iterdir()] == ["out.part"]
 
 
 def test_a_full_disk_leaves_nothing_behind(recording: Path, tmp_path: Path) -> None:
