@@ -13,7 +13,7 @@ SOURCE ?= $(firstword $(SOURCES))
 BUILD := deploy/kernel/build --source $(SOURCE)
 GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:16M:2" --timeout 1500
 
-.PHONY: help run test demo setup setup-test setup-matrix kernel lint test-unit test-page test-lane \
+.PHONY: help run test demo docs setup setup-test setup-matrix kernel lint test-unit test-page test-lane \
 	test-vm test-device test-plain test-matrix test-defects test-defects-debug test-owner test-system check-kernel \
 	soak-debug soak-model overhead bench-check soak clean
 
@@ -32,6 +32,10 @@ test: lint test-unit test-page test-device test-plain test-vm test-system
 ## make demo          replay a recording that comes with the package: no root, no kernel
 demo:
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m cmaobs demo; else python3 -m cmaobs demo; fi
+
+## make docs          what is made from the code: references, manual pages, shell completion
+docs: setup-test
+	@$(PYTHON) -m manual
 
 setup:
 	@deploy/setup

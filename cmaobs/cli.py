@@ -19,6 +19,7 @@ from cmaobs.commands import (
     demo,
     doctor,
     explain,
+    export,
     load,
     record,
     replay,
@@ -30,7 +31,8 @@ from cmaobs.errors import CmaobsError, UsageError
 
 COMMANDS: dict[str, ModuleType] = {
     "serve": serve, "check": check, "record": record, "replay": replay, "snapshot": snapshot,
-    "doctor": doctor, "demo": demo, "explain": explain, "top": top, "load": load,
+    "doctor": doctor, "demo": demo, "explain": explain, "export": export, "top": top,
+    "load": load,
 }
 ERROR = 2
 _INTERRUPTED = 130

@@ -41,10 +41,22 @@ def run(args: argparse.Namespace) -> int:
             print(f"{finding.feature:<{width}}  {finding.state:<7}  {finding.detail}")
             if finding.remedy and finding.state != "ok":
                 print(f"{'':<{width}}           {finding.remedy}")
+        print(f"\n{_conclusion(findings)}")
     for finding in findings:
         if finding.error is not None:
             raise finding.error(f"{finding.feature}: {finding.detail}", finding.remedy)
     return 0
+
+
+def _conclusion(findings: list[Finding]) -> str:
+    """What all of it comes to."""
+    needed = [finding.feature for finding in findings if finding.error is not None]
+    if needed:
+        return f"cmaobs cannot observe this kernel as it is: it needs {', '.join(needed)}."
+    defers = any(finding.feature == "deferred freeing" and finding.state == "ok"
+                 for finding in findings)
+    return ("cmaobs can observe this kernel" + (", and check its deferred freeing." if defers else
+            "; it does not defer, or not in a way that cmaobs knows."))
 
 
 def _lane() -> Finding:

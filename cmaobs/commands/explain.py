@@ -14,6 +14,7 @@ from typing import Any
 
 from cmaobs import config, report
 from cmaobs.commands import running
+from cmaobs.commands.progress import run_through
 from cmaobs.errors import UsageError
 from cmaobs.observe import Observer
 from cmaobs.recording import RecordingSource
@@ -43,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
     source = RecordingSource(args.file)
     observer = Observer(source, running.checker(source, args.policy))
     try:
-        for _ in observer.steps():
-            pass
+        run_through(observer, source, "replaying")
     finally:
         source.close()
     data = report.summary(observer.view)

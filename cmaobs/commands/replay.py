@@ -11,6 +11,7 @@ import sys
 
 from cmaobs import config, metrics
 from cmaobs.commands import running
+from cmaobs.commands.progress import run_through
 from cmaobs.errors import RecordingError
 from cmaobs.observe import Observer
 from cmaobs.recording import RecordingSource
@@ -47,8 +48,7 @@ def replay(path: str, args: argparse.Namespace) -> int:
     source = RecordingSource(path)
     observer = Observer(source, running.checker(source, getattr(args, "policy", None)), follow=True)
     try:
-        for _ in observer.steps():
-            pass
+        run_through(observer, source, "replaying")
     except RecordingError:
         _print(observer, args)
         raise

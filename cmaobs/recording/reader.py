@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -39,6 +40,7 @@ class RecordingSource:
             raise NotARecordingError(f"cannot read {path}: {error.strerror}",
                                      _NOT_OURS) from error
         try:
+            self._size = os.fstat(self._file.fileno()).st_size
             self._identity, self._areas = self._begin()
         except BaseException:
             self._file.close()
@@ -53,6 +55,11 @@ class RecordingSource:
     def areas(self) -> tuple[AreaFacts, ...]:
         """The kernel's areas."""
         return self._areas
+
+    @property
+    def share(self) -> float:
+        """How much of the file was read, from 0 to 1."""
+        return min(self._offset / self._size, 1.0) if self._size else 1.0
 
     def steps(self) -> Iterator[Batch | Reading]:
         """Each batch and reading; ends early, with a warning, where the tail was cut off.

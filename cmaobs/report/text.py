@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cmaobs.report import dmabufs, who
+from cmaobs.report.advice import advice
 
 Data = Mapping[str, Any]
 
@@ -103,6 +104,8 @@ def _outcome(verdict: Data) -> Iterator[str]:
     yield f"verdict: {verdict['outcome']}"
     for reason in verdict["reasons"]:
         yield f"  unknown because {reason}"
+    for help_ in advice(verdict["reasons"]):
+        yield f"  what helps: {help_}"
 
 
 def _later(verdict: Data) -> Iterator[str]:

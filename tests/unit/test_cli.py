@@ -191,4 +191,6 @@ def test_doctor_on_a_tree_without_anything_is_a_line_and_a_remedy(tmp_path: Path
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 2
     assert "BTF" in done.stdout
+    assert re.search(r"^cmaobs cannot observe this kernel as it is: it needs .*CMA",
+                     done.stdout, re.MULTILINE)
     assert json.loads(run("doctor", "--root", tmp_path, "--json").stdout)

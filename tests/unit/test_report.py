@@ -14,6 +14,7 @@ from golden import samples
 from cmaobs import report
 from cmaobs.events import Operation
 from cmaobs.report import text
+from cmaobs.report.advice import advice
 from cmaobs.verdict import Outcome
 from cmaobs.view import Tallied, View
 
@@ -90,3 +91,17 @@ def test_reclaimed_deferred_and_hits_are_not_named_on_a_plain_kernel() -> None:
 
 def test_exit_statuses_are_the_outcomes() -> None:
     assert [outcome.value for outcome in Outcome] == [0, 1, 3]
+
+
+def test_every_reason_for_an_unknown_has_something_that_helps() -> None:
+    reasons = ["area a: lost: ring_full 3, stale_entries 1, and not at rest since",
+               "area a: never at rest since its operations began", "no operation was decided",
+               "area b: the kernel counted allocations that were not seen, and not at rest since",
+               "area b: in flight while the observer attached, and not at rest since",
+               "area b: batch was changed, which has no probe, and not at rest since",
+               "counts made in the kernel and records differ in 1 readings: allocs_hit 3, not 4"]
+    found = [list(advice([reason])) for reason in reasons]
+    assert all(len(one) == 1 for one in found)
+    assert "--ring-pages" in found[0][0]
+    assert "fault of cmaobs" in found[-1][0]
+    assert len(list(advice([*reasons, *reasons]))) == len({one[0] for one in found})
