@@ -18,13 +18,33 @@ Run = tuple[int, int]  # (first pfn, pages)
 
 @dataclass(frozen=True, slots=True)
 class AreaFacts:
-    """What of a struct cma never changes after boot."""
+    """What of a struct cma never changes after boot.
+
+    ranges: where there are several (Linux 6.15 on), all of them, ascending; base_pfn is then the
+    first's, and count is of all together.
+    """
 
     index: int
     name: str
     base_pfn: int
     count: int
     order_per_bit: int
+    ranges: tuple[Run, ...] = ()
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The pages of the area: one run, or several ranges. No allocation crosses their ends."""
+        return self.ranges or ((self.base_pfn, self.count),)
+
+    @property
+    def span(self) -> int:
+        """Pages from the first to the last, those between the ranges included."""
+        first, pages = self.runs[-1]
+        return first + pages - self.base_pfn
+
+    def holds(self, pfn: int, pages: int) -> bool:
+        """Whether all these pages are the area's, and of one range."""
+        return any(first <= pfn and pfn + pages <= first + count for first, count in self.runs)
 
 
 @dataclass(frozen=True, slots=True)

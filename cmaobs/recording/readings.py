@@ -39,15 +39,23 @@ def load(data: bytes) -> Any:
 
 
 def area_to_json(area: AreaFacts) -> dict[str, Any]:
-    """Facts by field name."""
+    """Facts by field name; ranges only where there are several."""
     return {"index": area.index, "name": area.name, "base_pfn": area.base_pfn,
-            "count": area.count, "order_per_bit": area.order_per_bit}
+            "count": area.count, "order_per_bit": area.order_per_bit,
+            **({"ranges": _runs_to_json(area.ranges)} if area.ranges else {})}
 
 
 def area_from_json(value: Any) -> AreaFacts:
     """The reverse of area_to_json."""
-    return AreaFacts(_int(value, "index"), _str(value, "name"), _int(value, "base_pfn"),
-                     _int(value, "count"), _int(value, "order_per_bit"))
+    base, count = _int(value, "base_pfn"), _int(value, "count")
+    ranges = _runs(_get(value, "ranges", list)) if "ranges" in value else ()
+    if ranges and (len(ranges) < 2 or ranges[0][0] != base
+                   or sum(pages for _, pages in ranges) != count
+                   or any(one[0] + one[1] > other[0] for one, other
+                          in itertools.pairwise(ranges))):
+        raise ValueError("ranges: not ascending, or not the area's pages")
+    return AreaFacts(_int(value, "index"), _str(value, "name"), base, count,
+                     _int(value, "order_per_bit"), ranges)
 
 
 def reading_to_json(reading: Reading) -> dict[str, Any]:
