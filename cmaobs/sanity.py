@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cmaobs.events import NO_AREA, Kind, Path, Record
-from cmaobs.state import AreaFacts, AreaState
+from cmaobs.state import AreaFacts, AreaState, Placed
 
 _KINDS = frozenset(map(int, Kind))
 _PATHS = frozenset(map(int, Path))
@@ -53,4 +53,8 @@ def state_fault(state: AreaState) -> str:
     for pfn, count in state.extents or ():
         if not state.facts.holds(pfn, count):
             return f"an extent of pfn {pfn:#x}+{count}"
+    placed = state.placed or Placed()
+    for pfn, count in (*placed.lent, *placed.elsewhere):
+        if not state.facts.holds(pfn, count):
+            return f"a page's place: pfn {pfn:#x}+{count}"
     return ""

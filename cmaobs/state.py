@@ -48,6 +48,20 @@ class AreaFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """The pages that are not free in the buddy, as the kernel flags them, allocated or not.
+
+    lent: in use; where no allocation has them, by movable users, who give them up to one.
+    elsewhere: not in use; where no allocation has them and they are not deferred, on a CPU's list
+    of free pages, or on their way. fault: why it could not be told.
+    """
+
+    lent: tuple[Run, ...] = ()
+    elsewhere: tuple[Run, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AreaState:
     """One area, read between start_ns and end_ns.
 
@@ -57,6 +71,7 @@ class AreaState:
     was read; only then do the parts belong to one instant.
     fault: why the reading cannot be used, or an empty string.
     shrinker_batch: the batch member of the area's shrinker, pages; 0 is the core's default.
+    placed: where that was looked up for this reading; right after it, and as loosely.
     """
 
     facts: AreaFacts
@@ -72,6 +87,7 @@ class AreaState:
     at_rest: bool
     fault: str = ""
     shrinker_batch: int | None = None
+    placed: Placed | None = None
 
 
 @dataclass(frozen=True, slots=True)
