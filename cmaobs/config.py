@@ -60,6 +60,7 @@ class Settings:
     stacks: bool = False
     callers: bool = True
     buffers: float | None = None
+    lent: float | None = None
     evidence: str | None = None
     evidence_files: int = 16
     evidence_bytes: int = 64 << 20
@@ -178,6 +179,9 @@ OPTIONS = (
            "yes; with --stacks also for which driver)", bare="yes"),
     Option("buffers", "TIME", _seconds(1, 86400), "find out this often which processes hold "
            "dma-bufs (default: never; snapshot does it once; without TIME: 10s)", bare="10s"),
+    Option("lent", "TIME", _seconds(1, 86400), "find out this often which pages of the areas are "
+           "lent to movable users (default: never; snapshot does it once; without TIME: 10s)",
+           bare="10s"),
     Option("evidence", "DIR", _path, "keep a small recording of each divergence in this directory, "
            "which is made if it is missing"),
     Option("evidence-files", "N", _number(1, 100_000), "so many of them at most; the oldest go "

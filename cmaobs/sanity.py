@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cmaobs.events import NO_AREA, Kind, Path, Record
-from cmaobs.state import AreaFacts, AreaState
+from cmaobs.state import AreaFacts, AreaState, Placed
 
 _KINDS = frozenset(map(int, Kind))
 _PATHS = frozenset(map(int, Path))
@@ -34,7 +34,7 @@ def record_fault(record: Record, areas: Mapping[int, AreaFacts]) -> str:
     if area is None:
         return f"area {record.area}"
     granted = record.kind == Kind.ALLOC and record.path in _GRANTED
-    if (granted or record.kind == Kind.CONTIG) and not _inside(record.pfn, record.count, area):
+    if (granted or record.kind == Kind.CONTIG) and not area.holds(record.pfn, record.count):
         return f"pfn {record.pfn:#x}+{record.count}, not in area {area.name}"
     return ""
 
@@ -47,14 +47,14 @@ def state_fault(state: AreaState) -> str:
         return f"times {state.start_ns}, {state.end_ns} ns"
     at = state.facts.base_pfn
     for pfn, count in state.allocated:
-        if pfn < at or not _inside(pfn, count, state.facts):
+        if pfn < at or not state.facts.holds(pfn, count):
             return f"bits of pfn {pfn:#x}+{count}"
         at = pfn + count
     for pfn, count in state.extents or ():
-        if not _inside(pfn, count, state.facts):
+        if not state.facts.holds(pfn, count):
             return f"an extent of pfn {pfn:#x}+{count}"
+    placed = state.placed or Placed()
+    for pfn, count in (*placed.lent, *placed.elsewhere):
+        if not state.facts.holds(pfn, count):
+            return f"a page's place: pfn {pfn:#x}+{count}"
     return ""
-
-
-def _inside(pfn: int, count: int, area: AreaFacts) -> bool:
-    return area.base_pfn <= pfn and pfn + count <= area.base_pfn + area.count

@@ -18,13 +18,47 @@ Run = tuple[int, int]  # (first pfn, pages)
 
 @dataclass(frozen=True, slots=True)
 class AreaFacts:
-    """What of a struct cma never changes after boot."""
+    """What of a struct cma never changes after boot.
+
+    ranges: where there are several (Linux 6.15 on), all of them, ascending; base_pfn is then the
+    first's, and count is of all together.
+    """
 
     index: int
     name: str
     base_pfn: int
     count: int
     order_per_bit: int
+    ranges: tuple[Run, ...] = ()
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The pages of the area: one run, or several ranges. No allocation crosses their ends."""
+        return self.ranges or ((self.base_pfn, self.count),)
+
+    @property
+    def span(self) -> int:
+        """Pages from the first to the last, those between the ranges included."""
+        first, pages = self.runs[-1]
+        return first + pages - self.base_pfn
+
+    def holds(self, pfn: int, pages: int) -> bool:
+        """Whether all these pages are the area's, and of one range."""
+        return any(first <= pfn and pfn + pages <= first + count for first, count in self.runs)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The pages that are not free in the buddy, as the kernel flags them, allocated or not.
+
+    lent: in use; where no allocation has them, by movable users, who give them up to one.
+    elsewhere: not in use; where no allocation has them and they are not deferred, on a CPU's list
+    of free pages, or on their way. fault: why it could not be told.
+    """
+
+    lent: tuple[Run, ...] = ()
+    elsewhere: tuple[Run, ...] = ()
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +71,7 @@ class AreaState:
     was read; only then do the parts belong to one instant.
     fault: why the reading cannot be used, or an empty string.
     shrinker_batch: the batch member of the area's shrinker, pages; 0 is the core's default.
+    placed: where that was looked up for this reading; right after it, and as loosely.
     """
 
     facts: AreaFacts
@@ -52,6 +87,7 @@ class AreaState:
     at_rest: bool
     fault: str = ""
     shrinker_batch: int | None = None
+    placed: Placed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cmaobs.buffers import Buffers
-from cmaobs.state import AreaCounts, AreaFacts, AreaState, Reading
+from cmaobs.state import AreaCounts, AreaFacts, AreaState, Reading, Run
 from cmaobs.verdict import Verdict
 from cmaobs.who import Holders
 
@@ -88,11 +88,18 @@ def allocated_pages(state: AreaState) -> int:
     return sum(count for _, count in state.allocated)
 
 
+def clear_runs(state: AreaState) -> list[Run]:
+    """Runs of pages whose bit is clear, ascending; deferred pages are among them."""
+    found = []
+    for first, pages in state.facts.runs:
+        at, end = first, first + pages
+        for pfn, count in (*(run for run in state.allocated if first <= run[0] < end), (end, 0)):
+            if pfn > at:
+                found.append((at, pfn - at))
+            at = pfn + count
+    return found
+
+
 def largest_clear_run(state: AreaState) -> int:
     """Pages of the longest run of clear bits: the largest request that has room."""
-    longest = 0
-    at = state.facts.base_pfn
-    for pfn, count in (*state.allocated, (state.facts.base_pfn + state.facts.count, 0)):
-        longest = max(longest, pfn - at)
-        at = pfn + count
-    return longest
+    return max((pages for _, pages in clear_runs(state)), default=0)

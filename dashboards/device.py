@@ -69,6 +69,10 @@ def _pages(found: Dashboard) -> None:
     found.with_panel(series(
         "Fragmentation", SHARE, queries.FRAGMENTATION_MEANS,
         (queries.FRAGMENTATION, "{{area}}")))
+    found.with_panel(series(
+        "Clear runs by order", COUNT, "How many runs of clear bits there are, by length: order 4 "
+        "is 16 to 31 pages. Many of low order and none of high: fragmented.",
+        (f"cma_clear_runs{{{OF}}}", "{{area}} order {{order}}"), stacked=True))
 
 
 def _operations(found: Dashboard) -> None:

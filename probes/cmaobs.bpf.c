@@ -80,7 +80,7 @@ RETURN(cma_alloc, ALLOC_FN)
 	struct cmaobs_thread *t = leave();
 
 	if (t) {
-		TAKE_RET(t, 4);
+		TAKE_RET(t, ALLOC_NARGS);
 		allocated(t);
 	}
 	return 0;
@@ -107,7 +107,7 @@ RETURN(alloc_order, ALLOC_ORDER_FN)
 	struct cmaobs_thread *t = leave();
 
 	if (t) {
-		TAKE_RET(t, 3);
+		TAKE_RET(t, ALLOC_ORDER_NARGS);
 		allocated(t);
 	}
 	return 0;
@@ -126,25 +126,21 @@ ENTRY(cma_release, RELEASE_FN)
 	return 0;
 }
 
-RETURN(cma_release, RELEASE_FN)
+/* A release returns: whether the pages were the area's is in RAW(t, 0). */
+static inline __attribute__((always_inline))
+void released(struct cmaobs_thread *t)
 {
-	struct cmaobs_thread *t = leave();
-	struct cmaobs_counters *n;
-	struct cmaobs_frame *f;
+	struct cmaobs_frame *f = top(t, CMAOBS_RELEASE);
+	struct cmaobs_counters *n = f ? counters_of(f->area) : 0;
 	__u32 hist = CMAOBS_HISTS;
 	__u16 path = CMAOBS_PATH_REJECTED;
-	__u64 released;
+	__u64 ret;
 
-	if (!t)
-		return 0;
-	TAKE_RET(t, 3);
-	f = top(t, CMAOBS_RELEASE);
-	n = f ? counters_of(f->area) : 0;
 	if (!n)
-		return 0;
+		return;
 
-	released = RAW(t, 0) & 0xff;
-	if (!released) {
+	ret = RAW(t, 0) & 0xff;
+	if (!ret) {
 		add(&n->releases_rejected, 1);
 	} else if (f->n_free) {
 		path = CMAOBS_PATH_DIRECT;
@@ -157,7 +153,17 @@ RETURN(cma_release, RELEASE_FN)
 		add(&n->releases_deferred, 1);
 		add(&n->release_pages_deferred, f->count);
 	}
-	finish(t, f, path, released, hist);
+	finish(t, f, path, ret, hist);
+}
+
+RETURN(cma_release, RELEASE_FN)
+{
+	struct cmaobs_thread *t = leave();
+
+	if (t) {
+		TAKE_RET(t, RELEASE_NARGS);
+		released(t);
+	}
 	return 0;
 }
 
@@ -189,7 +195,7 @@ RETURN(contig, CONTIG_FN)
 
 	if (!t)
 		return 0;
-	TAKE_RET(t, 4);
+	TAKE_RET(t, CONTIG_NARGS);
 	f = current_frame(t);
 	if (!f || !f->in_contig)
 		return 0;
@@ -259,6 +265,7 @@ int thread_exit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+#include "beside.h"
 #ifdef CMA_DEFER_COUNT
 #include "defer.h"
 #endif

@@ -34,7 +34,7 @@ RETURN(count, COUNT_FN)
 
 	if (!t)
 		return 0;
-	TAKE_RET(t, 2);
+	TAKE_RET(t, COUNT_NARGS);
 	f = top(t, CMAOBS_COUNT);
 	n = f ? counters_of(f->area) : 0;
 	if (!n)
@@ -67,7 +67,7 @@ RETURN(scan, SCAN_FN)
 
 	if (!t)
 		return 0;
-	TAKE_RET(t, 2);
+	TAKE_RET(t, SCAN_NARGS);
 	f = top(t, CMAOBS_SCAN);
 	n = f ? counters_of(f->area) : 0;
 	if (!n)
@@ -106,7 +106,7 @@ RETURN(batch, BATCH_FN)
 
 	if (!t)
 		return 0;
-	TAKE_RET(t, 2);
+	TAKE_RET(t, BATCH_NARGS);
 	f = top(t, CMAOBS_BATCH);
 	n = f ? counters_of(f->area) : 0;
 	if (!n)

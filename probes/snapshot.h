@@ -47,13 +47,17 @@ void read_extents(struct cmaobs_snap *s, __u64 cma, __u64 node)
 }
 #endif
 
-/* args: area index, struct cma, first bitmap word, list node or 0 */
+/*
+ * args: area index, struct cma, first bitmap word, list node or 0, and which of
+ * the area's ranges: up to 6.14 the struct cma itself
+ */
 int snapshot(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u32 index = ctx->args[0];
 	__u64 cma = ctx->args[1];
 	__u64 word = ctx->args[2];
 	__u64 node = ctx->args[3];
+	__u64 range = ctx->args[4];
 	struct cmaobs_snap *s;
 	__u64 words, bitmap;
 	int zero = 0;
@@ -67,9 +71,9 @@ int snapshot(struct bpf_raw_tracepoint_args *ctx)
 	s->next = 0;
 	read_flight(s, index, 0);
 
-	words = ((read_u64(cma + CMA_COUNT) >>
+	words = ((read_u64(range + RANGE_COUNT) >>
 		  (read_u64(cma + CMA_ORDER) & 0xffffffff)) + 63) / 64;
-	bitmap = read_u64(cma + CMA_BITMAP);
+	bitmap = read_u64(range + RANGE_BITMAP);
 	words = words > word ? words - word : 0;
 	if (words > CMAOBS_SNAP_WORDS)
 		words = CMAOBS_SNAP_WORDS;

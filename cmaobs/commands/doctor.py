@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cmaobs import config, lane
 from cmaobs.commands import running
 
 if TYPE_CHECKING:
-    from cmaobs.kernel.plan import Finding
+    from cmaobs.kernel.findings import Finding
 
 EXAMPLES = """examples:
   cmaobs doctor
@@ -36,16 +37,21 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([_data(finding) for finding in findings], indent=1))
     else:
-        width = max(len(finding.feature) for finding in findings)
-        for finding in findings:
-            print(f"{finding.feature:<{width}}  {finding.state:<7}  {finding.detail}")
-            if finding.remedy and finding.state != "ok":
-                print(f"{'':<{width}}           {finding.remedy}")
+        print("\n".join(lines(findings)))
         print(f"\n{_conclusion(findings)}")
     for finding in findings:
         if finding.error is not None:
             raise finding.error(f"{finding.feature}: {finding.detail}", finding.remedy)
     return 0
+
+
+def lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """The rows for people, each with the remedy where it is not ok."""
+    width = max(len(finding.feature) for finding in findings)
+    for finding in findings:
+        yield f"{finding.feature:<{width}}  {finding.state:<7}  {finding.detail}"
+        if finding.remedy and finding.state != "ok":
+            yield f"{'':<{width}}           {finding.remedy}"
 
 
 def _conclusion(findings: list[Finding]) -> str:
@@ -60,7 +66,7 @@ def _conclusion(findings: list[Finding]) -> str:
 
 
 def _lane() -> Finding:
-    from cmaobs.kernel.plan import Finding
+    from cmaobs.kernel.findings import Finding
     why = lane.missing()
     if not why:
         return Finding("fast lane", "ok", "compiled")

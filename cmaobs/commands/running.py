@@ -24,7 +24,8 @@ from cmaobs.source import Source
 from cmaobs.verdict import Outcome
 from cmaobs.view import View
 
-LIVE = ("attach", "interval", "duration", "ring-pages", "root", "stacks", "buffers")
+LIVE = ("attach", "interval", "duration", "ring-pages", "root", "stacks", "buffers",
+        "lent")
 JUDGED = ("policy", "callers", "evidence", "evidence-files", "evidence-bytes")
 
 
@@ -33,7 +34,8 @@ def open_live(settings: Settings, probes: bool = True) -> Source:
     from cmaobs.kernel.session import Options, open_session
     return open_session(Options(root=settings.root, attach=settings.attach, probes=probes,
                                 reading_s=settings.interval, ring_pages=settings.ring_pages,
-                                stacks=settings.stacks, buffers_s=settings.buffers))
+                                stacks=settings.stacks, buffers_s=settings.buffers,
+                                lent_s=settings.lent))
 
 
 def checker(source: Source, policy: str | None = None) -> Checker:

@@ -56,11 +56,15 @@ class Checker:
         attached_ns: when what was in flight at attach was over, or told as a loss since; what began
         before is not judged. 0: not known. settled_ns: when it had come to light, where that is
         known.
+
+        Areas of several ranges are not judged: the rules are written for one.
         """
         self._limits = limits or Limits()
-        self._lane = None if lane.missing() else Lane(areas)
+        self._facts = tuple(areas)
+        self._several: Counter[int] = Counter({one.index: 0 for one in areas if one.ranges})
+        self._lane = None if lane.missing() or self._several else Lane(areas)
         self._areas = {facts.index: Area(facts, policy, self._suspect, self._void, self._lane)
-                       for facts in areas}
+                       for facts in areas if not facts.ranges}
         for area in self._areas.values():
             area.batch.probed = batch_probed
             if attached_ns:
@@ -102,7 +106,9 @@ class Checker:
         if self.settled_ns is None:
             self.settled_ns = record.start_ns + self._limits.settle_ns
         area = self._areas.get(record.area)
-        if area is None:
+        if record.area in self._several:
+            self._several[record.area] += 1
+        elif area is None:
             self._elsewhere += 1
         else:
             area.add(operation, self._watermark)
@@ -144,6 +150,8 @@ class Checker:
     def verdict(self) -> Verdict:
         """The answer so far."""
         reasons = [reason for area in self._areas.values() for reason in _open(area)]
+        reasons += [f"area {facts.name}: it has several ranges, and the rules are for one"
+                    for facts in self._facts if self._several[facts.index]]
         if self._suspicions:
             first = self._suspicions[0].divergence
             reasons.append(f"not yet confirmed by a reading without loss: {first}")
@@ -153,7 +161,7 @@ class Checker:
                    else Outcome.UNKNOWN if reasons else Outcome.AGREE)
         roots = sorted(self._confirmed, key=lambda divergence: divergence.at_ns)
         return Verdict(outcome, tuple(reasons), tuple(roots), dict(self._by_rule),
-                       tuple(_coverage(area) for area in self._areas.values()), self._following)
+                       tuple(map(self._coverage, self._facts)), self._following)
 
     def batch_probed(self, name: str) -> bool:
         """Whether every change of the area's batch came as an operation, as far as was seen."""
@@ -179,6 +187,12 @@ class Checker:
     def gaps(self) -> Mapping[str, int]:
         """Gaps by reason, one for each area concerned."""
         return self._gaps
+
+    def _coverage(self, facts: AreaFacts) -> Coverage:
+        if facts.index in self._areas:
+            return _coverage(self._areas[facts.index])
+        seen = self._several[facts.index]
+        return Coverage(facts.name, seen, 0, {"of several ranges": seen} if seen else {})
 
     def _suspect(self, facts: AreaFacts, divergence: Divergence, at_rest: bool) -> None:
         if at_rest and self._moved(facts.index, divergence):

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from cmaobs import wire
 from cmaobs.errors import KernelReadError
 from cmaobs.kernel.libbpf import Maps
 from cmaobs.kernel.loader import Loaded
-from cmaobs.kernel.plan import Plan
+from cmaobs.kernel.plan import Plan, Ranges
 from cmaobs.state import AreaFacts, AreaState, Run
 
 _WORDS = wire.constant("CMAOBS_SNAP_WORDS")
@@ -68,6 +69,7 @@ class AreaReader:
         if count > plan.max_areas:
             raise KernelReadError(f"cma_area_count is {count}, cma_areas[] has {plan.max_areas}",
                                   "report this kernel: its layout was misread")
+        self._places: dict[int, list[tuple[int, Run]]] = {}
         self.areas = tuple(self._facts(index) for index in range(count))
 
     def peek(self, address: int, size: int) -> bytes:
@@ -118,13 +120,16 @@ class AreaReader:
         return found.pop() if len(found) == 1 else 0
 
     def _facts(self, index: int) -> AreaFacts:
-        layout = self._plan.structs["cma"]
-        raw = self.peek(self._address(index), layout[""])
+        """Also notes where each range of the area is in memory, and its pages."""
+        layout, address = self._plan.structs["cma"], self._address(index)
+        raw = self.peek(address, layout[""])
         name = raw[layout["name"]:].split(b"\0", 1)[0].decode(errors="replace").strip()
-        base, = struct.unpack_from("=Q", raw, layout["base_pfn"])
         count, = struct.unpack_from("=Q", raw, layout["count"])
         order, = struct.unpack_from("=I", raw, layout["order_per_bit"])
-        return AreaFacts(index, name, base, count, order)
+        found = ranges_of(raw, self._plan.ranges, count)
+        self._places[index] = [(address + at, run) for at, run in found]
+        runs = tuple(run for _, run in found)
+        return AreaFacts(index, name, runs[0][0], count, order, runs if len(runs) > 1 else ())
 
     def _address(self, index: int) -> int:
         return self._plan.cma_areas + index * self._plan.structs["cma"][""]
@@ -146,37 +151,44 @@ class AreaReader:
         return state
 
     def _read_once(self, area: AreaFacts) -> AreaState:
-        bits = area.count >> area.order_per_bit
-        words = (bits + 63) // 64
+        places = self._places[area.index]
+        bitmaps = [b"" for _ in places]
         heads: list[_Head] = []
-        bitmap, extents = b"", list[Run]()
-        word = node = 0
+        extents: list[Run] = []
+        place = word = node = 0
         fault = ""
         while True:
+            address, (_, pages) = places[place]
+            words = (_bits(area, pages) + 63) // 64
             self._maps.run(self._loaded.programs["snapshot"], area.index,
-                           self._address(area.index), word, node)
+                           self._address(area.index), word, node, address)
             raw = self._raw()
             head = _Head.of(raw)
             heads.append(head)
             took = min(words - word, _WORDS)
             if took > 0:
-                bitmap += raw[_BITMAP:_BITMAP + took * 8]
+                bitmaps[place] += raw[_BITMAP:_BITMAP + took * 8]
                 word += took
-            # once the list was walked to its end, later calls are for the bitmap alone
+            # once the list was walked to its end, later calls are for the bitmaps alone
             if len(heads) == 1 or node:
                 listed = raw[_EXTENTS:_EXTENTS + _EXTENT.size * head.extents]
                 extents += [(pfn, count) for pfn, count in _EXTENT.iter_unpack(listed)]
                 node = head.next
+            whole = word >= words
+            if whole and place + 1 < len(places):
+                place, word, whole = place + 1, 0, False
             if head.fault:
                 fault = "an extent or the bitmap could not be read"
-            if fault or (word >= words and not node):
+            if fault or (whole and not node):
                 break
             if len(heads) == _MAX_CALLS:
                 fault = "the deferred list does not end"
                 break
-        return self._state(area, bits, bitmap, extents, heads, fault)
+        allocated = tuple(run for (_, pages), bitmap in zip(places, bitmaps, strict=True)
+                          for run in _runs(area, pages, bitmap))
+        return self._state(area, allocated, extents, heads, fault)
 
-    def _state(self, area: AreaFacts, bits: int, bitmap: bytes, extents: list[Run],
+    def _state(self, area: AreaFacts, allocated: tuple[Run, ...], extents: list[Run],
                heads: list[_Head], fault: str) -> AreaState:
         first, last = heads[0], heads[-1]
         plan = self._plan
@@ -184,7 +196,7 @@ class AreaReader:
         shrinks = not {"CMA_SHRINKER_BATCH", "SHRINKER_BATCH"}.isdisjoint(plan.defines)
         return AreaState(
             facts=area, start_ns=first.start_ns, end_ns=last.end_ns,
-            allocated=_runs(area, bits, bitmap),
+            allocated=allocated,
             extents=tuple(extents) if plan.patched else None,
             defer_count=last.defer_count_after if plan.patched else None,
             batch=last.batch if plan.patched else None,
@@ -196,15 +208,42 @@ class AreaReader:
             shrinker_batch=last.shrinker_batch if shrinks else None)
 
 
-def _runs(area: AreaFacts, bits: int, bitmap: bytes) -> tuple[Run, ...]:
-    """Runs of pages whose bit is set, from the bitmap's bytes."""
-    text = bin(int.from_bytes(bitmap, "little") & ((1 << bits) - 1))[:1:-1]
-    runs = []
+def ranges_of(raw: bytes, ranges: Ranges, count: int) -> list[tuple[int, Run]]:
+    """The ranges of a struct cma of so many pages, ascending: offset in it, and pages.
+
+    An area that could not be set up has no pages, and bitmaps no more (cma_activate_area). Raises
+    KernelReadError where this is no struct cma.
+    """
+    number = 1
+    if ranges.number is not None:
+        number, = struct.unpack_from("=i", raw, ranges.number)
+    if not 1 <= number <= ranges.most:
+        raise KernelReadError(f"an area has {number} ranges, with room for {ranges.most}",
+                              "report this kernel: its layout was misread")
+    found = []
+    for at in (ranges.first + place * ranges.size for place in range(number)):
+        base, = struct.unpack_from("=Q", raw, at + ranges.base_pfn)
+        pages, = struct.unpack_from("=Q", raw, at + ranges.count)
+        found.append((at, (base, pages)))
+    if not count:
+        return [(found[0][0], (found[0][1][0], 0))]
+    if sum(pages for _, (_, pages) in found) != count:
+        raise KernelReadError(f"an area of {count} pages has ranges of other sizes",
+                              "report this kernel: its layout was misread")
+    return sorted(found, key=lambda one: one[1])
+
+
+def _bits(area: AreaFacts, pages: int) -> int:
+    return pages >> area.order_per_bit
+
+
+def _runs(area: AreaFacts, run: Run, bitmap: bytes) -> Iterator[Run]:
+    """Runs of pages of a range whose bit is set, from the bitmap's bytes."""
+    first, pages = run
+    text = bin(int.from_bytes(bitmap, "little") & ((1 << _bits(area, pages)) - 1))[:1:-1]
     position = text.find("1")
     while position >= 0:
         end = text.find("0", position)
         end = len(text) if end < 0 else end
-        runs.append((area.base_pfn + (position << area.order_per_bit),
-                     end - position << area.order_per_bit))
+        yield (first + (position << area.order_per_bit), end - position << area.order_per_bit)
         position = text.find("1", end)
-    return tuple(runs)

@@ -15,25 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmaobs.errors import KernelReadError
+from cmaobs.kernel.handlers import HANDLERS
 from cmaobs.kernel.libbpf import Btf
 
+FUNCTIONS = tuple(name for handler in HANDLERS.values() for name in handler.symbols)
 SYMBOLS = (
-    "cma_alloc", "cma_alloc_folio", "cma_release", "cma_areas", "cma_area_count",
-    "alloc_contig_range", "alloc_contig_range_noprof",
-    "free_contig_range", "free_contig_range_noprof",
-    "cma_defer_free_count", "cma_defer_free_scan", "cma_defer_set_batch",
+    *FUNCTIONS, "cma_areas", "cma_area_count",
     "mem_section", "bpf_trampoline_link_prog", "register_ftrace_direct",
     "db_list", "debugfs_list", "dmabuf_list", "cma_heap_buf_ops",
     "ftrace_set_filter_ip", "kprobe_perf_func", "bpf_ringbuf_reserve",
 )
-STRUCTS = ("cma", "cma_defer_free_area", "shrink_control", "shrinker", "page",
+STRUCTS = ("cma", "cma_memrange", "cma_defer_free_area", "shrink_control", "shrinker", "page",
            "mem_section")
 # Of structs that are too large to keep whole.
 MEMBERS = {"task_struct": ("flags",), "file": ("f_inode",), "inode": ("i_ino",),
            "dma_buf": ("size", "file", "ops", "priv", "list_node"),
            "cma_heap_buffer": ("cma_pages", "pagecount")}
-FUNCTIONS = tuple(name for name in SYMBOLS if re.match(r"cma_(alloc|release|defer)|.*contig", name))
-
 BAD_CLOCKS = ("jiffies", "refined-jiffies")  # 1 to 10 ms a step
 
 
@@ -44,7 +41,7 @@ class Facts:
     symbols: address by name, 0 where addresses are hidden, for what exists.
     span: bytes from cma_areas to the next symbol, 0 if not known.
     structs: member offsets in bytes by struct, the size under ""; missing
-    structs are absent. typed: functions that BTF describes.
+    structs are absent. typed: names of the arguments of the functions that BTF describes.
     btf_error: why there is no BTF, or "".
     areas: names below /sys/kernel/mm/cma, None without CMA_SYSFS.
     """
@@ -54,7 +51,7 @@ class Facts:
     symbols: Mapping[str, int]
     span: int
     structs: Mapping[str, Mapping[str, int]]
-    typed: frozenset[str]
+    typed: Mapping[str, tuple[str, ...]]
     btf_error: str
     kallsyms_error: str
     headers: str
@@ -120,19 +117,21 @@ def _kallsyms(path: Path) -> tuple[dict[str, int], int, str]:
     return found, span, ""
 
 
-def _btf(path: Path) -> tuple[dict[str, Mapping[str, int]], frozenset[str], str]:
+def _btf(path: Path) -> tuple[dict[str, Mapping[str, int]], dict[str, tuple[str, ...]], str]:
     if not path.exists():
-        return {}, frozenset(), f"{path} does not exist"
+        return {}, {}, f"{path} does not exist"
     try:
         btf = Btf(os.fspath(path))
     except KernelReadError as error:
-        return {}, frozenset(), error.message
+        return {}, {}, error.message
     structs: dict[str, Mapping[str, int]] = {
         name: members for name in STRUCTS
         if (members := btf.struct(name)) is not None}
-    structs |= {name: {member: offset for member, offset in found.items() if member in members}
-                for name, members in MEMBERS.items() if (found := btf.struct(name)) is not None}
-    typed = frozenset(name for name in FUNCTIONS if btf.function(name))
+    structs |= {name: {member: offset for member, offset in members.items() if member in wanted}
+                for name, wanted in MEMBERS.items()
+                if (members := btf.struct(name)) is not None}
+    typed = {name: found for name in FUNCTIONS
+             if (found := btf.arguments(name)) is not None}
     btf.close()
     return structs, typed, ""
 

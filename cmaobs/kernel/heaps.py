@@ -90,9 +90,7 @@ def tied(buffers: Sequence[Buffer], runs: Mapping[int, Run],
     made = []
     for one in buffers:
         run = runs.get(one.ino)
-        area = next((area.name for area in areas if run is not None
-                     and area.base_pfn <= run[0]
-                     and run[0] + run[1] <= area.base_pfn + area.count), "")
+        area = next((area.name for area in areas if run is not None and area.holds(*run)), "")
         if run is not None and area and one.size in (0, run[1] * page_size):
             made.append(replace(one, area=area, run=run, tie="pages",
                                 size=one.size or run[1] * page_size))

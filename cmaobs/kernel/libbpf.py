@@ -62,6 +62,12 @@ class _Type(ctypes.Structure):
     _fields_ = [("name_off", _u32), ("info", _u32), ("size", _u32)]
 
 
+class _Parameter(ctypes.Structure):
+    """struct btf_param of include/uapi/linux/btf.h."""
+
+    _fields_ = [("name_off", _u32), ("type", _u32)]
+
+
 class _TestRun(ctypes.Structure):
     """struct bpf_test_run_opts of libbpf's bpf.h."""
 
@@ -124,6 +130,17 @@ class Btf:
         found: int = self._lib.btf__find_by_name_kind(self._btf, name.encode(), BTF_KIND_FUNC)
         return max(found, 0)
 
+    def arguments(self, name: str) -> tuple[str, ...] | None:
+        """The names of a function's arguments; None where it is not described."""
+        type_id = self.function(name)
+        if not type_id:
+            return None
+        function = _Type.from_address(self._lib.btf__type_by_id(self._btf, type_id))
+        address = self._lib.btf__type_by_id(self._btf, function.size)  # a union with its type
+        count = _Type.from_address(address).info & 0xFFFF
+        parameters = (_Parameter * count).from_address(address + ctypes.sizeof(_Type))
+        return tuple(self._name(parameter.name_off) for parameter in parameters)
+
     def struct(self, name: str) -> dict[str, int] | None:
         """Byte offset of each member of ``struct name``, and its size under "".
 
@@ -144,11 +161,15 @@ class Btf:
             address + ctypes.sizeof(_Type))
         for member in members:
             bits = member.offset & 0xFFFFFF if wide else member.offset
-            name = self._lib.btf__name_by_offset(self._btf, member.name_off).decode()
+            name = self._name(member.name_off)
             if name:
                 yield name, base + bits // 8
             else:
                 yield from self._members(member.type, base + bits // 8)
+
+    def _name(self, offset: int) -> str:
+        name: bytes = self._lib.btf__name_by_offset(self._btf, offset)
+        return name.decode()
 
 
 class Maps:

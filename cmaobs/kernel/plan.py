@@ -1,36 +1,42 @@
 # SPDX-License-Identifier: GPL-2.0
 """From facts to probes: a pure function, so that any kernel's facts can test it.
 
-What is here decides; nothing here reads.
+What is here decides; nothing here reads. cmaobs.kernel.findings says what it decides by.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from cmaobs.errors import CmaobsError, PrivilegeError, UnsupportedError
-from cmaobs.kernel.facts import BAD_CLOCKS, MEMBERS, Facts
+from cmaobs.errors import UnsupportedError
+from cmaobs.kernel import findings
+from cmaobs.kernel.facts import Facts
+from cmaobs.kernel.features import features
+from cmaobs.kernel.findings import Finding, chosen
+from cmaobs.kernel.handlers import DEFERRAL, HANDLERS
 
 Attach = Literal["auto", "kprobe", "fentry"]
-CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 21, 38, 39
 MAX_AREAS = 64  # where the size of cma_areas[] cannot be told
 
-# Handler in probes/ -> macro that names its function -> symbols to try in turn.
-HANDLERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "cma_alloc": ("ALLOC_FN", ("cma_alloc",)),
-    # 6.12 to 6.19, beside cma_alloc; cma_free_folio calls cma_release
-    "alloc_order": ("ALLOC_ORDER_FN", ("cma_alloc_folio",)),
-    "cma_release": ("RELEASE_FN", ("cma_release",)),
-    "contig": ("CONTIG_FN", ("alloc_contig_range", "alloc_contig_range_noprof")),
-    "free": ("FREE_FN", ("free_contig_range", "free_contig_range_noprof")),
-    "count": ("COUNT_FN", ("cma_defer_free_count",)),
-    "scan": ("SCAN_FN", ("cma_defer_free_scan",)),
-    "batch": ("BATCH_FN", ("cma_defer_set_batch",)),
-}
-REQUIRED = ("cma_alloc", "cma_release", "contig", "free")
-DEFERRAL = ("count", "scan", "batch")  # of the patch series only
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Where the ranges of an area lie in its struct cma: offsets in bytes.
+
+    first: of the first range; up to 6.14, where there is one, the struct itself. size: of a range.
+    most: that there is room for. number: of how many there are, None where there is one.
+    base_pfn, count, bitmap: within a range.
+    """
+
+    base_pfn: int
+    count: int
+    bitmap: int
+    first: int = 0
+    size: int = 0
+    most: int = 1
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class Plan:
     functions: Mapping[str, str]
     defines: Mapping[str, int | str]
     structs: Mapping[str, Mapping[str, int]]
+    ranges: Ranges
     cma_areas: int
     cma_area_count: int
     mem_section: int
@@ -59,22 +66,9 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One row of ``doctor``: a feature, how it stands, and what to do."""
-
-    feature: str
-    state: Literal["ok", "missing", "limited", "unknown"]
-    detail: str
-    remedy: str = ""
-    error: type[CmaobsError] | None = field(default=None, compare=False)
-
-
 def doctor(facts: Facts) -> list[Finding]:
-    """Every feature the observer uses, on this kernel; pure."""
-    return [_cma(facts), _symbols(facts), _btf(facts), _privileges(facts), _kprobes(facts),
-            _fentry(facts), _ring(facts), _headers(facts), _patched(facts), _dmabufs(facts),
-            _clock(facts)]
+    """What the observer needs of this kernel, then each feature; pure."""
+    return [*findings.needs(facts), *features(facts)]
 
 
 def make(facts: Facts, attach: Attach = "auto") -> Plan:
@@ -83,42 +77,61 @@ def make(facts: Facts, attach: Attach = "auto") -> Plan:
     Raises UnsupportedError or PrivilegeError for the first thing that is
     missing and cannot be done without.
     """
-    for finding in doctor(facts):
+    found = doctor(facts)
+    for finding in found:
         if finding.error is not None:
             raise finding.error(f"{finding.feature}: {finding.detail}", finding.remedy)
-    fentry = _fentry(facts)
+    fentry = findings.fentry(facts)
     if attach == "fentry" and fentry.state != "ok":
         raise UnsupportedError(f"fentry: {fentry.detail}", "use --attach kprobe")
-    functions = {handler: name for handler, (_, names) in HANDLERS.items()
-                 if (name := next((n for n in names if n in facts.symbols), None))}
-    patched = _patched(facts).state == "ok"
+    patched = findings.deferral(facts).state == "ok"
+    functions = {handler: name for handler, name in chosen(facts).items()
+                 if patched or handler not in DEFERRAL}
     cma = facts.structs["cma"]
     max_areas = min(facts.span // cma[""], MAX_AREAS) or MAX_AREAS
-    if not patched:
-        functions = {h: n for h, n in functions.items() if h not in DEFERRAL}
+    ranges = _ranges(facts.structs)
     return Plan(
         attach="kprobe" if attach == "kprobe" or fentry.state != "ok" else "fentry",
         fallback=attach == "auto",
         functions=functions,
-        defines=_defines(facts, functions, patched, max_areas),
-        structs=facts.structs,
+        defines=(_function_defines(facts, functions) | _struct_defines(facts, ranges, patched)
+                 | {"MAX_AREAS": max_areas}),
+        structs=facts.structs, ranges=ranges,
         cma_areas=facts.symbols["cma_areas"],
         cma_area_count=facts.symbols["cma_area_count"],
         mem_section=facts.symbols.get("mem_section", 0),
         max_areas=max_areas, patched=patched,
-        dmabuf_list=_dmabuf_list(facts), cma_heap_ops=facts.symbols.get("cma_heap_buf_ops", 0),
-        notes=tuple(f"{f.feature}: {f.detail}" for f in doctor(facts)
+        dmabuf_list=findings.dmabuf_list(facts),
+        cma_heap_ops=facts.symbols.get("cma_heap_buf_ops", 0),
+        notes=tuple(f"{f.feature}: {f.detail}" for f in found
                     if f.state in ("missing", "limited")))
 
 
-def _defines(facts: Facts, functions: Mapping[str, str], patched: bool,
-             max_areas: int) -> dict[str, int | str]:
+def _ranges(structs: Mapping[str, Mapping[str, int]]) -> Ranges:
+    """One range in struct cma itself, or the ranges[] of Linux 6.15 and later."""
+    cma = structs["cma"]
+    if "nranges" not in cma:
+        return Ranges(cma["base_pfn"], cma["count"], cma["bitmap"])
+    one = structs["cma_memrange"]
+    return Ranges(one["base_pfn"], one["count"], one["bitmap"], cma["ranges"], one[""],
+                  _room(cma, "ranges") // one[""], cma["nranges"])
+
+
+def _function_defines(facts: Facts, functions: Mapping[str, str]) -> dict[str, int | str]:
+    """Each function's name, and how many arguments it has: its return value is behind them."""
+    defines: dict[str, int | str] = {}
+    for handler, name in functions.items():
+        row = HANDLERS[handler]
+        defines |= {row.macro: name, row.nargs: len(facts.typed.get(name, row.reads))}
+    return defines
+
+
+def _struct_defines(facts: Facts, ranges: Ranges, patched: bool) -> dict[str, int | str]:
     cma = facts.structs["cma"]
-    defines: dict[str, int | str] = {HANDLERS[handler][0]: name
-                                     for handler, name in functions.items()}
-    defines |= {"CMA_SIZE": cma[""], "CMA_COUNT": cma["count"], "CMA_BITMAP": cma["bitmap"],
-                "CMA_ORDER": cma["order_per_bit"], "MAX_AREAS": max_areas,
-                "PAGE_STRUCT_SIZE": facts.structs["page"][""]}
+    defines: dict[str, int | str] = {
+        "CMA_SIZE": cma[""], "CMA_ORDER": cma["order_per_bit"],
+        "RANGE_COUNT": ranges.count, "RANGE_BITMAP": ranges.bitmap,
+        "PAGE_STRUCT_SIZE": facts.structs["page"][""]}
     if "flags" in facts.structs.get("task_struct", {}):
         defines["TASK_FLAGS"] = facts.structs["task_struct"]["flags"]
     if {"nr_pages_succeeded", "nr_pages_failed"} <= cma.keys():
@@ -133,7 +146,9 @@ def _defines(facts: Facts, functions: Mapping[str, str], patched: bool,
         if "shrinker" in cma:
             defines["CMA_SHRINKER"] = cma["shrinker"]
             defines["SC_NR_TO_SCAN"] = facts.structs["shrink_control"]["nr_to_scan"]
-            if _embeds(cma, "shrinker", shrinker := facts.structs.get("shrinker", {})):
+            shrinker = facts.structs.get("shrinker", {})
+            # inside of struct cma, and not a pointer to it
+            if "batch" in shrinker and _room(cma, "shrinker") >= shrinker[""]:
                 defines["CMA_SHRINKER_BATCH"] = cma["shrinker"] + shrinker["batch"]
             elif {"private_data", "batch"} <= shrinker.keys():  # shrinker_alloc(), Linux 6.7
                 defines |= {"SHRINKER_PRIVATE_DATA": shrinker["private_data"],
@@ -141,146 +156,8 @@ def _defines(facts: Facts, functions: Mapping[str, str], patched: bool,
     return defines
 
 
-def _embeds(outer: Mapping[str, int], member: str, inner: Mapping[str, int]) -> bool:
-    """Whether the member has room for the struct, so that it is not a pointer to it."""
-    at = outer[member]
-    ends = min(offset for offset in outer.values() if offset > at)
-    return "batch" in inner and ends - at >= inner[""]
-
-
-def _cma(facts: Facts) -> Finding:
-    if "cma_alloc" in facts.symbols or "cma" in facts.structs:
-        areas = "" if facts.areas is None else f"areas: {', '.join(facts.areas) or 'none'}"
-        return Finding("CMA", "ok", areas or "built in")
-    if facts.kallsyms_error:
-        return Finding("CMA", "unknown", facts.kallsyms_error, "mount /proc",
-                       error=UnsupportedError)
-    return Finding("CMA", "missing", "this kernel has no cma_alloc",
-                   "use a kernel built with CONFIG_CMA=y", error=UnsupportedError)
-
-
-def _symbols(facts: Facts) -> Finding:
-    missing = [HANDLERS[h][1][0] for h in REQUIRED
-               if not any(n in facts.symbols for n in HANDLERS[h][1])]
-    missing += [s for s in ("cma_areas", "cma_area_count") if s not in facts.symbols]
-    if missing:
-        return Finding("symbols", "missing", f"not in /proc/kallsyms: {', '.join(missing)}",
-                       "use a kernel built with CONFIG_KALLSYMS_ALL=y, of a version up to 6.14",
-                       error=UnsupportedError)
-    if not facts.symbols["cma_areas"]:
-        return Finding("symbols", "missing", "/proc/kallsyms hides addresses",
-                       "run as root, with kernel.kptr_restrict below 2",
-                       error=PrivilegeError)
-    return Finding("symbols", "ok", "all found in /proc/kallsyms")
-
-
-def _btf(facts: Facts) -> Finding:
-    if facts.btf_error:
-        return Finding("BTF", "missing", facts.btf_error,
-                       "use a kernel built with CONFIG_DEBUG_INFO_BTF=y",
-                       error=UnsupportedError)
-    cma = facts.structs.get("cma")
-    if cma is None:
-        return Finding("BTF", "missing", "struct cma is not described", "see CMA",
-                       error=UnsupportedError)
-    needed = {"base_pfn", "count", "bitmap", "order_per_bit", "name"}
-    if not needed <= cma.keys():
-        lacking = ", ".join(sorted(needed - cma.keys()))
-        return Finding("BTF", "missing", f"struct cma has no {lacking}",
-                       "areas of several ranges (Linux 6.15 and later) are not read yet",
-                       error=UnsupportedError)
-    return Finding("BTF", "ok", f"struct cma of {cma['']} bytes")
-
-
-def _privileges(facts: Facts) -> Finding:
-    have = facts.capabilities
-    bpf = have >> CAP_SYS_ADMIN & 1 or (have >> CAP_BPF & 1 and have >> CAP_PERFMON & 1)
-    if not bpf:
-        return Finding("privileges", "missing", "neither CAP_SYS_ADMIN nor CAP_BPF + CAP_PERFMON",
-                       "run as root", error=PrivilegeError)
-    if facts.lockdown == "confidentiality":
-        return Finding("privileges", "missing", "the kernel is locked down: confidentiality",
-                       "boot without lockdown=confidentiality", error=PrivilegeError)
-    return Finding("privileges", "ok", "may load BPF programs and trace")
-
-
-def _kprobes(facts: Facts) -> Finding:
-    if facts.kprobe_pmu:
-        return Finding("kprobes", "ok", "returns can be missed when many threads wait; counted")
-    return Finding("kprobes", "missing", "no kprobe event source",
-                   "use a kernel built with CONFIG_KPROBE_EVENTS=y and CONFIG_BPF_EVENTS=y",
-                   error=UnsupportedError)
-
-
-def _fentry(facts: Facts) -> Finding:
-    if "bpf_trampoline_link_prog" not in facts.symbols:
-        return Finding("fentry", "missing", "the kernel has no BPF trampolines",
-                       "kprobes are used instead")
-    if "register_ftrace_direct" not in facts.symbols:
-        return Finding("fentry", "missing", "the kernel has no direct ftrace calls",
-                       "kprobes are used instead; CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS=y")
-    untyped = [name for h in (*REQUIRED, "alloc_order") for name in HANDLERS[h][1]
-               if name in facts.symbols and name not in facts.typed]
-    if untyped:
-        return Finding("fentry", "missing", f"BTF does not describe {', '.join(untyped)}",
-                       "kprobes are used instead")
-    return Finding("fentry", "ok", "available")
-
-
-def _ring(facts: Facts) -> Finding:
-    if "bpf_ringbuf_reserve" in facts.symbols:
-        return Finding("BPF ring buffer", "ok", "available")
-    return Finding("BPF ring buffer", "missing", "this kernel has none",
-                   "use Linux 5.8 or later with CONFIG_BPF_SYSCALL=y", error=UnsupportedError)
-
-
-def _headers(facts: Facts) -> Finding:
-    if facts.headers:
-        return Finding("kernel headers", "ok", facts.headers)
-    return Finding("kernel headers", "missing", f"none for {facts.release}",
-                   "install linux-headers for this kernel, or load the kheaders module",
-                   error=UnsupportedError)
-
-
-def _patched(facts: Facts) -> Finding:
-    cma = facts.structs.get("cma", {})
-    if not {"defer_free", "defer_count", "batch"} <= cma.keys():
-        return Finding("deferred freeing", "missing", "struct cma has no defer_free",
-                       "see deploy/kernel for the patches; all else is observed without them")
-    if "cma_defer_free_area" not in facts.structs:
-        return Finding("deferred freeing", "limited", "BTF has no struct cma_defer_free_area",
-                       "use a kernel whose extents are of that type")
-    unseen = [n for h in ("scan", "batch") for n in HANDLERS[h][1] if n not in facts.symbols]
-    if unseen:
-        return Finding("deferred freeing", "ok", f"patched; not seen: {', '.join(unseen)}",
-                       "the verdict is unknown where these give pages back")
-    return Finding("deferred freeing", "ok", "patched")
-
-
-def _dmabuf_list(facts: Facts) -> int:
-    """The list of all dma-bufs, under its names since 6.16, 6.10 and before."""
-    return next((facts.symbols[name] for name in ("dmabuf_list", "debugfs_list", "db_list")
-                 if name in facts.symbols), 0)
-
-
-def _dmabufs(facts: Facts) -> Finding:
-    lacking = [name for name, members in MEMBERS.items()
-               if name != "task_struct" and not set(members) <= facts.structs.get(name, {}).keys()]
-    if "cma_heap_buf_ops" not in facts.symbols or not _dmabuf_list(facts):
-        return Finding("dma-bufs", "limited", "their pages are not known: no list of dma-bufs and "
-                       "CMA heaps in /proc/kallsyms",
-                       "a kernel with DMABUF_HEAPS_CMA and DEBUG_FS; who holds them is still seen")
-    if lacking:
-        return Finding("dma-bufs", "limited", "their pages are not known: BTF does not describe "
-                       + ", ".join(lacking), "who holds them is still seen")
-    return Finding("dma-bufs", "ok", "those of CMA heaps are known with their pages")
-
-
-def _clock(facts: Facts) -> Finding:
-    if facts.clocksource in BAD_CLOCKS:
-        return Finding("clock", "limited",
-                       f"clocksource {facts.clocksource}: latencies are multiples of a tick",
-                       "give the kernel an HPET, ACPI PM timer or stable TSC")
-    if not facts.clocksource:
-        return Finding("clock", "unknown", "no clocksource in /sys", "mount /sys")
-    return Finding("clock", "ok", facts.clocksource)
+def _room(struct: Mapping[str, int], member: str) -> int:
+    """Bytes from the member to the next, or to the struct's end."""
+    at = struct[member]
+    ends = [offset for name, offset in struct.items() if name and offset > at]
+    return min(ends, default=struct[""]) - at

@@ -19,6 +19,7 @@ from cmaobs.kernel.at_attach import AtAttach
 from cmaobs.kernel.counts import CountReader
 from cmaobs.kernel.keepers import Keepers
 from cmaobs.kernel.libbpf import Maps
+from cmaobs.kernel.page_flags import Places
 from cmaobs.kernel.ring import Pump, Ring
 from cmaobs.kernel.stacks import Stacks
 from cmaobs.source import Batch
@@ -41,7 +42,7 @@ class Options:
     ring_pages: of the ring buffer, a power of two. max_threads: threads with
     an operation since they started that can be followed at a time.
     send: False counts only. stacks: records carry the kernel stack. buffers_s: at the first reading
-    and that often look up who holds dma-bufs; None is never.
+    and that often look up who holds dma-bufs; None is never. lent_s: the same for where pages are.
     """
 
     root: str = "/"
@@ -54,6 +55,7 @@ class Options:
     stacks: bool = False
     probes: bool = True
     buffers_s: float | None = None
+    lent_s: float | None = None
 
 
 class Session:
@@ -75,6 +77,7 @@ class Session:
         self._stacks = (Stacks(self._loaded.maps[loader.STACKS], self._maps, options.root)
                         if loader.STACKS in self._loaded.maps else None)
         self._keepers = Keepers(self._reader, self._plan, options.root, options.buffers_s)
+        self._places = Places(options.root, options.lent_s)
         self._watermark = 0
         self._stopped = False
         self._attached_ns = self._in_flight = 0
@@ -169,7 +172,7 @@ class Session:
         """
         watermark = self._advance()
         yield self._batch(watermark)
-        states = tuple(self._reader.read(area) for area in self.areas)
+        states = self._places.looked_up(self._reader.read(area) for area in self.areas)
         counts = self._counts.read()
         losses = self._losses()
         yield self._batch(self._watermark)

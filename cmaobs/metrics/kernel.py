@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cmaobs import where
 from cmaobs.state import AreaCounts, AreaState, Latency
-from cmaobs.view import View, allocated_pages, free_pages, largest_clear_run
+from cmaobs.view import View, allocated_pages, clear_runs, free_pages, largest_clear_run
 
 Sample = tuple[str, tuple[str, ...], float | Latency]
 
@@ -94,6 +95,17 @@ def _state(state: AreaState) -> Iterator[Sample]:
     yield "cma_allocated_pages", area, allocated_pages(state)
     yield "cma_free_pages", area, free_pages(state)
     yield "cma_largest_clear_run_pages", area, largest_clear_run(state)
+    clear = clear_runs(state)
+    orders = where.by_order(clear)
+    for order in range(state.facts.count.bit_length()):
+        yield "cma_clear_runs", (*area, str(order)), orders.get(order, 0)
+    fragmentation = where.fragmentation(clear)
+    if fragmentation is not None:
+        yield "cma_fragmentation_ratio", area, fragmentation
+    if state.placed is not None and not state.placed.fault:
+        for place, runs in where.places(state).items():
+            if place in ("buddy", "lent", "elsewhere"):
+                yield f"cma_{place}_pages", area, sum(pages for _, pages in runs)
     for name, value in (
             ("cma_deferred_pages", state.defer_count),
             ("cma_deferred_extents", None if state.extents is None else len(state.extents)),

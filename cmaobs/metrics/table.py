@@ -16,14 +16,16 @@ class Metric:
     name: as queried; a counter's ends in _total. help: one sentence.
     when: "always", "patched" where only a kernel that defers has it, "live"
     where a recording need not have it, "sysfs" where CMA_SYSFS must be built in, "callers" where
-    holders are followed and there is one, "buffers" where dma-bufs are looked up.
+    holders are followed and there is one, "buffers" where dma-bufs are looked up, "lent" where the
+    places of free pages are.
     """
 
     name: str
     type: Type
     labels: tuple[str, ...]
     help: str
-    when: Literal["always", "patched", "live", "sysfs", "callers", "buffers"] = "always"
+    when: Literal["always", "patched", "live", "sysfs", "callers", "buffers",
+                  "lent"] = "always"
 
 
 _A = ("area",)
@@ -57,6 +59,20 @@ METRICS = (
            "Pages in the buddy: neither allocated nor deferred."),
     Metric("cma_largest_clear_run_pages", "gauge", _A,
            "Longest run of clear bits, deferred pages included: the largest request with room."),
+    Metric("cma_fragmentation_ratio", "gauge", _A,
+           "Share of the clear pages that is not in the longest run: 0 is one run, near 1 is none "
+           "that is long. Absent while no page is clear."),
+    Metric("cma_clear_runs", "gauge", ("area", "order"),
+           "Runs of clear bits, deferred pages included, of 2^order pages to less than twice as "
+           "many."),
+    Metric("cma_buddy_pages", "gauge", _A,
+           "Of the free pages, those free in the buddy, as the kernel's page flags have it a "
+           "moment later.", "lent"),
+    Metric("cma_lent_pages", "gauge", _A,
+           "Of the free pages, those in use by movable users, who are moved for an allocation.",
+           "lent"),
+    Metric("cma_elsewhere_pages", "gauge", _A,
+           "Of the free pages, the rest: on a CPU's list of free pages, or on their way.", "lent"),
     Metric("cma_kernel_alloc_pages_total", "counter", ("area", "result"),
            "Pages allocated as the kernel counts them in sysfs since boot; result is success "
            "or fail.", "sysfs"),
@@ -182,6 +198,7 @@ _WHEN = {
     "live": " Absent where the source does not say.",
     "sysfs": " Absent without CONFIG_CMA_SYSFS.",
     "buffers": " Absent without `--buffers`. See who.md.",
+    "lent": " Absent without `--lent`.",
     "callers": " Absent with `--callers no`. See who.md.",
 }
 

@@ -15,7 +15,17 @@ from typing import Any
 
 from cmaobs import wire
 from cmaobs.buffers import Buffer, Buffers, Use
-from cmaobs.state import AreaCounts, AreaFacts, AreaState, Latency, Losses, Owned, Reading, Run
+from cmaobs.state import (
+    AreaCounts,
+    AreaFacts,
+    AreaState,
+    Latency,
+    Losses,
+    Owned,
+    Placed,
+    Reading,
+    Run,
+)
 
 _LIMIT = 1 << 64
 _SLOTS = wire.constant("CMAOBS_SLOTS")
@@ -39,15 +49,23 @@ def load(data: bytes) -> Any:
 
 
 def area_to_json(area: AreaFacts) -> dict[str, Any]:
-    """Facts by field name."""
+    """Facts by field name; ranges only where there are several."""
     return {"index": area.index, "name": area.name, "base_pfn": area.base_pfn,
-            "count": area.count, "order_per_bit": area.order_per_bit}
+            "count": area.count, "order_per_bit": area.order_per_bit,
+            **({"ranges": _runs_to_json(area.ranges)} if area.ranges else {})}
 
 
 def area_from_json(value: Any) -> AreaFacts:
     """The reverse of area_to_json."""
-    return AreaFacts(_int(value, "index"), _str(value, "name"), _int(value, "base_pfn"),
-                     _int(value, "count"), _int(value, "order_per_bit"))
+    base, count = _int(value, "base_pfn"), _int(value, "count")
+    ranges = _runs(_get(value, "ranges", list)) if "ranges" in value else ()
+    if ranges and (len(ranges) < 2 or ranges[0][0] != base
+                   or sum(pages for _, pages in ranges) != count
+                   or any(one[0] + one[1] > other[0] for one, other
+                          in itertools.pairwise(ranges))):
+        raise ValueError("ranges: not ascending, or not the area's pages")
+    return AreaFacts(_int(value, "index"), _str(value, "name"), base, count,
+                     _int(value, "order_per_bit"), ranges)
 
 
 def reading_to_json(reading: Reading) -> dict[str, Any]:
@@ -152,6 +170,9 @@ def _state_to_json(state: AreaState) -> dict[str, Any]:
         "pages_succeeded": state.pages_succeeded, "pages_failed": state.pages_failed,
         "begun": state.begun, "at_rest": state.at_rest, "fault": state.fault,
         **({} if state.shrinker_batch is None else {"shrinker_batch": state.shrinker_batch}),
+        **({} if state.placed is None else {"placed": {
+            "lent": _runs_to_json(state.placed.lent),
+            "elsewhere": _runs_to_json(state.placed.elsewhere), "fault": state.placed.fault}}),
     }
 
 
@@ -163,7 +184,13 @@ def _state(value: Any, areas: Mapping[int, AreaFacts]) -> AreaState:
         _runs(_get(value, "allocated", list)), None if extents is None else _runs(extents),
         _maybe(value, "defer_count"), _maybe(value, "batch"), _maybe(value, "pages_succeeded"),
         _maybe(value, "pages_failed"), _int(value, "begun"), at_rest, _str(value, "fault"),
-        _int(value, "shrinker_batch") if "shrinker_batch" in value else None)
+        _int(value, "shrinker_batch") if "shrinker_batch" in value else None,
+        _placed(_get(value, "placed", dict)) if "placed" in value else None)
+
+
+def _placed(value: Any) -> Placed:
+    return Placed(_runs(_get(value, "lent", list)), _runs(_get(value, "elsewhere", list)),
+                  _str(value, "fault"))
 
 
 def _runs_to_json(runs: Iterable[Run]) -> list[int]:

@@ -16,7 +16,7 @@ import cmaobs
 from cmaobs import latency
 from cmaobs.events import NO_AREA, Kind, Operation, Path, Record
 from cmaobs.metrics.kernel import FAILURES
-from cmaobs.report import dmabufs, who
+from cmaobs.report import dmabufs, where, who
 from cmaobs.state import AreaCounts, AreaFacts, AreaState, Latency
 from cmaobs.verdict import Coverage, Divergence, Known, Verdict
 from cmaobs.view import View, allocated_pages, free_pages, largest_clear_run
@@ -82,6 +82,7 @@ def snapshot(view: View) -> dict[str, Any]:
                 "allocated_runs": [list(run) for run in state.allocated]}
             if state.extents is not None:
                 area["extents"] = [list(extent) for extent in state.extents]
+            area |= where.located(state)
             area |= who.held(view, state.facts)
         areas.append(area)
     return {"cmaobs": cmaobs.__version__, "identity": dict(view.identity), "areas": areas,

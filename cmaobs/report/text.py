@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cmaobs.report import dmabufs, who
+from cmaobs.report import dmabufs, where, who
 from cmaobs.report.advice import advice
 
 Data = Mapping[str, Any]
@@ -39,8 +39,8 @@ def draw_summary(data: Data) -> str:
     return clean(lines)
 
 
-def draw_snapshot(data: Data) -> str:
-    """The areas as they are, for people."""
+def draw_snapshot(data: Data, grain: int | None = None) -> str:
+    """The areas as they are, for people; grain: pages a character of the map."""
     lines = [_kernel(data["identity"])]
     for area in data["areas"]:
         lines += ["", f"area {area['name']}: pfn {area['base_pfn']:#x}, {area['pages']} pages"
@@ -51,6 +51,7 @@ def draw_snapshot(data: Data) -> str:
         lines.append(_pages(area) + ("" if area["at_rest"] else "; not at rest"))
         lines += _runs("allocated", area["allocated_runs"])
         lines += _runs("deferred, newest first", area.get("extents", []))
+        lines += where.lines(area, grain)
         if any(one["comm"] for one in area.get("holders", {}).get("callers", ())):
             lines += who.lines(area)
     lines += dmabufs.lines(data)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from cmaobs.state import Run
 from cmaobs.who.callers import Caller
 
-_INDEXED = 1 << 28  # pages of an area: a byte each
+_INDEXED = 1 << 24  # pages from an area's first to its last: a byte each
 
 
 class Piece(NamedTuple):

@@ -67,7 +67,7 @@ _AT = itemgetter(0)
 class _Area:
     def __init__(self, facts: AreaFacts) -> None:
         self.facts = facts
-        self.book = Book(facts.base_pfn, facts.count)
+        self.book = Book(facts.base_pfn, facts.span)
         self.read = self.exact = False
         self.waiting: list[_Event] = []
 
@@ -232,7 +232,7 @@ def _event(facts: AreaFacts, start_ns: int, end_ns: int, pfn: int, count: int, r
         if path == Path.REJECTED:
             return None
     first = pfn - facts.base_pfn
-    if first < 0 or count < 1 or first + count > facts.count:
+    if count < 1 or first < 0 or (first + count > facts.count and not facts.holds(pfn, count)):
         return None
     if facts.order_per_bit:
         mask = (1 << facts.order_per_bit) - 1

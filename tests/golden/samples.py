@@ -11,7 +11,16 @@ from cmaobs.buffers import Buffer, Buffers, Use
 from cmaobs.events import RECORD, Kind, Operation, Path, Record
 from cmaobs.latency import slot_of
 from cmaobs.source import Batch
-from cmaobs.state import AreaCounts, AreaFacts, AreaState, Latency, Losses, Reading, Run
+from cmaobs.state import (
+    AreaCounts,
+    AreaFacts,
+    AreaState,
+    Latency,
+    Losses,
+    Placed,
+    Reading,
+    Run,
+)
 from cmaobs.verdict import Coverage, Divergence, Outcome, Verdict
 from cmaobs.view import Tallied, View
 from cmaobs.who import BEFORE, Caller, Holders
@@ -123,8 +132,9 @@ def view() -> View:
         "releases_deferred": 211, "release_pages_deferred": 3376, "scans": 2,
         "scans_stopped": 1, "scan_pages_asked": 192, "scan_pages_returned": 128,
         "scan_pages_freed": 128, "counts": 3, "batch_writes": 1}
-    first = state(at_ns=9 * 10 ** 9, allocated=((0x40000, 512), (0x40400, 16)),
-                  extents=((0x40300, 64), (0x40200, 32)), begun=516)
+    first = replace(state(at_ns=9 * 10 ** 9, allocated=((0x40000, 512), (0x40400, 16)),
+                          extents=((0x40300, 64), (0x40200, 32)), begun=516),
+                    placed=Placed(((0x41000, 3000), (0x43000, 9)), ((0x40500, 31),)))
     broken = state(SECOND, at_ns=9 * 10 ** 9, fault="list changed while it was walked")
     divergence = Divergence(
         "R12", "reserved", 8 * 10 ** 9, ((0x40000, 16),), "pages 0x40000+16 free or deferred",

@@ -21,9 +21,12 @@ pytestmark = pytest.mark.kernel
 def test_doctor(patched: bool) -> None:
     rows = {row["feature"]: row for row in json.loads(cli("doctor", "--json"))}
     for feature in ("CMA", "symbols", "BTF", "privileges", "kprobes", "fentry",
-                    "BPF ring buffer", "kernel headers", "clock"):
+                    "BPF ring buffer", "kernel headers", "clock", "allocations", "releases",
+                    "contig calls", "failures", "area state", "page numbers", "callers",
+                    "model verdict"):
         assert rows[feature]["state"] == "ok", rows[feature]
-    assert (rows["deferred freeing"]["state"] == "ok") == patched
+    for feature in ("deferred freeing", "shrinker"):
+        assert rows[feature]["state"] == ("ok" if patched else "missing")
 
 
 def test_doctor_without_privileges_has_a_remedy() -> None:

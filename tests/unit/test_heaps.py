@@ -11,7 +11,7 @@ import pytest
 from cmaobs.errors import KernelReadError
 from cmaobs.kernel.areas import AreaReader
 from cmaobs.kernel.heaps import HeapReader
-from cmaobs.kernel.plan import Plan
+from cmaobs.kernel.plan import Plan, Ranges
 
 HEAD, OPS, VMEMMAP = 0x1000, 0x9990, 0xA0000000
 STRUCTS = {"dma_buf": {"size": 0, "file": 8, "ops": 32, "list_node": 64, "priv": 96, "": 200},
@@ -55,7 +55,7 @@ class Memory:
 
 def reader(memory: Memory, **lacking: int) -> HeapReader:
     plan = {"dmabuf_list": HEAD, "cma_heap_ops": OPS} | lacking
-    made = Plan("kprobe", False, {}, {}, STRUCTS, 0, 0, 0, 8, False, **plan)
+    made = Plan("kprobe", False, {}, {}, STRUCTS, Ranges(0, 8, 16), 0, 0, 0, 8, False, **plan)
     return HeapReader(cast(AreaReader, memory), made)
 
 

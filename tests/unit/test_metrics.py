@@ -71,7 +71,7 @@ def test_every_metric_of_the_table_is_there_and_no_other() -> None:
 def test_a_plain_kernel_lacks_exactly_what_the_table_says() -> None:
     """And nothing about deferring is zero where it does not exist."""
     missing = {metric.name for metric in metrics.METRICS
-               if metric.when in ("patched", "live", "callers", "buffers")}
+               if metric.when in ("patched", "live", "callers", "buffers", "lent")}
     assert set(table.BY_NAME) - _names(samples.plain_view()) == missing
     assert not [key for key in _values(samples.plain_view())
                 if "defer_hit" in key[1] or "deferred" in key[1]]
@@ -90,6 +90,9 @@ def test_values_are_those_of_the_reading() -> None:
     assert values["cma_deferred_extents", (area,)] == 2
     assert values["cma_free_pages", (area,)] == 16384 - 528 - 96
     assert values["cma_largest_clear_run_pages", (area,)] == 16384 - 0x410
+    assert values["cma_fragmentation_ratio", (area,)] == pytest.approx(0.032290616)
+    assert [values["cma_clear_runs", (area, order)] for order in ("9", "12", "13")] == [1, 0, 1]
+    assert values["cma_lent_pages", (area,)] == 3009
     assert values["cmaobs_model_verdict", ("diverge",)] == 1
     assert values["cmaobs_model_verdict", ("agree",)] == 0
     assert values["cmaobs_model_divergences_total", ("R12",)] == 3

@@ -1,36 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
-"""From facts to probes, on facts captured from real kernels: tests/fixtures/facts/.
-
-A capture is made in the device by tests/fixtures/capture-facts.py.
-"""
+"""From facts to probes, on the facts of the device's kernels, with and without the patches."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from golden.captures import facts, without
 
 from cmaobs.errors import CmaobsError, PrivilegeError, UnsupportedError
-from cmaobs.kernel import plan
+from cmaobs.kernel import findings, handlers, plan
 from cmaobs.kernel.facts import Facts
-
-FIXTURES = Path(__file__).parents[1] / "fixtures/facts"
-
-
-def facts(name: str, **changes: Any) -> Facts:
-    """A capture, with fields replaced."""
-    values = json.loads((FIXTURES / f"{name}.json").read_text())
-    values["typed"] = frozenset(values["typed"])
-    values["areas"] = tuple(values["areas"])
-    return dataclasses.replace(Facts(**values), **changes)
-
-
-def without(mapping: Any, *names: str) -> dict[str, Any]:
-    assert set(names) <= set(mapping), "the capture has what is taken away"
-    return {key: value for key, value in mapping.items() if key not in names}
 
 
 def states(one: Facts) -> dict[str, str]:
@@ -40,8 +21,9 @@ def states(one: Facts) -> dict[str, str]:
 def test_patched_kernel() -> None:
     made = plan.make(facts("6.1.192-patched"))
     assert (made.patched, made.attach) == (True, "fentry")
-    assert set(made.functions) == set(plan.HANDLERS) - {"alloc_order"}
+    assert set(made.functions) == {*handlers.REQUIRED, *handlers.DEFERRAL}
     assert made.functions["contig"] == "alloc_contig_range"
+    assert (made.defines["ALLOC_FN"], made.defines["ALLOC_NARGS"]) == ("cma_alloc", 4)
     cma = made.structs["cma"]
     assert made.defines["CMA_DEFER_COUNT"] == cma["defer_count"]
     assert made.defines["EXTENT_LIST"] == made.structs["cma_defer_free_area"]["list"]
@@ -62,7 +44,7 @@ def test_an_allocated_shrinker_is_followed_to_its_area() -> None:
     one = facts("6.12.117-patched")
     made = plan.make(one)
     assert made.patched
-    assert set(made.functions) == set(plan.HANDLERS)
+    assert set(made.functions) == {*handlers.REQUIRED, *handlers.DEFERRAL, "alloc_order"}
     assert made.defines["CMA_SHRINKER"] == one.structs["cma"]["shrinker"]
     assert made.defines["SHRINKER_PRIVATE_DATA"] == one.structs["shrinker"]["private_data"]
     assert made.defines["SHRINKER_BATCH"] == one.structs["shrinker"]["batch"]
@@ -72,7 +54,7 @@ def test_an_allocated_shrinker_is_followed_to_its_area() -> None:
 
 def test_cma_alloc_folio_is_followed_beside_cma_alloc() -> None:
     made = plan.make(facts("6.12.117"))
-    assert set(made.functions) == {*plan.REQUIRED, "alloc_order"}
+    assert set(made.functions) == {*handlers.REQUIRED, "alloc_order"}
     assert made.functions["contig"] == "alloc_contig_range_noprof"
     assert made.defines["ALLOC_ORDER_FN"] == "cma_alloc_folio"
     assert made.dmabuf_list == facts("6.12.117").symbols["debugfs_list"]
@@ -81,7 +63,7 @@ def test_cma_alloc_folio_is_followed_beside_cma_alloc() -> None:
 def test_plain_kernel() -> None:
     made = plan.make(facts("6.1.192"))
     assert not made.patched
-    assert set(made.functions) == set(plan.REQUIRED)
+    assert set(made.functions) == set(handlers.REQUIRED)
     assert not [name for name in made.defines if "DEFER" in name or "EXTENT" in name]
     assert any("deferred freeing" in note for note in made.notes)
 
@@ -90,7 +72,8 @@ def test_plain_kernel() -> None:
                                   "6.12.117-patched"])
 def test_everything_is_there(name: str) -> None:
     found = states(facts(name))
-    assert found.pop("deferred freeing") == ("ok" if "patched" in name else "missing")
+    deferral = {found.pop("deferred freeing"), found.pop("shrinker")}
+    assert deferral == {"ok" if "patched" in name else "missing"}
     assert set(found.values()) == {"ok"}
 
 
@@ -101,20 +84,8 @@ def test_kprobes_where_asked_for_or_no_fentry() -> None:
     assert plan.make(old).attach == "kprobe"
     with pytest.raises(UnsupportedError, match="fentry"):
         plan.make(old, "fentry")
-    untyped = dataclasses.replace(one, typed=one.typed - {"free_contig_range"})
+    untyped = dataclasses.replace(one, typed=without(one.typed, "free_contig_range"))
     assert plan.make(untyped).attach == "kprobe"
-
-
-def test_a_renamed_contig_function_is_found() -> None:
-    one = facts("6.1.192-patched")
-    address = one.symbols["alloc_contig_range"]
-    renamed = dataclasses.replace(
-        one, symbols={**without(one.symbols, "alloc_contig_range"),
-                      "alloc_contig_range_noprof": address},
-        typed=(one.typed - {"alloc_contig_range"}) | {"alloc_contig_range_noprof"})
-    made = plan.make(renamed)
-    assert made.functions["contig"] == "alloc_contig_range_noprof"
-    assert made.defines["CONTIG_FN"] == "alloc_contig_range_noprof"
 
 
 def test_a_patch_without_our_batch_function_is_observed() -> None:
@@ -124,6 +95,8 @@ def test_a_patch_without_our_batch_function_is_observed() -> None:
     made = plan.make(other)
     assert made.patched
     assert "batch" not in made.functions
+    assert states(other)["shrinker"] == "limited"
+    assert "shrinker: not seen: cma_defer_set_batch" in made.notes
 
 
 ONE = facts("6.1.192-patched")
@@ -160,10 +133,10 @@ def test_what_is_missing_is_one_line_with_a_remedy(
 
 
 def test_capabilities_suffice_without_being_root() -> None:
-    few = 1 << plan.CAP_BPF | 1 << plan.CAP_PERFMON
+    few = 1 << findings.CAP_BPF | 1 << findings.CAP_PERFMON
     assert plan.make(facts("6.1.192", capabilities=few, root_user=False))
     with pytest.raises(PrivilegeError):
-        plan.make(facts("6.1.192", capabilities=1 << plan.CAP_BPF))
+        plan.make(facts("6.1.192", capabilities=1 << findings.CAP_BPF))
 
 
 @pytest.mark.parametrize("clock", ["jiffies", "refined-jiffies"])

@@ -30,7 +30,9 @@ def test_the_summary_is_as_it_was(name: str, view: View) -> None:
 @pytest.mark.parametrize(("name", "view"), [
     ("patched", samples.view()), ("plain", samples.plain_view())])
 def test_the_snapshot_is_as_it_was(name: str, view: View) -> None:
-    golden.compare(f"snapshot-{name}.txt", report.draw_snapshot(report.snapshot(view)))
+    data = report.snapshot(view)
+    golden.compare(f"snapshot-{name}.txt", report.draw_snapshot(data))
+    golden.compare(f"snapshot-{name}.json", json.dumps(data, indent=1) + "\n")
 
 
 @pytest.mark.parametrize(("name", "view"), [

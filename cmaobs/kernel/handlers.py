@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Which kernel functions the handlers of probes/ may be attached to, over all versions. Pure data.
+
+The functions of one row take what its handler reads at the same places, so that a row says all
+that a version changes. Read in the sources of 5.10.89, 5.15.100, 6.1.192, 6.6.9, 6.12.117, 6.14,
+6.15, 6.17 to 6.19, 7.0 and 7.1.5; seen in the BTF of the kernels of tests/fixtures/facts/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Handler(NamedTuple):
+    """A pair of handlers, for entry and return.
+
+    macro: names the function for the compiler; with _FN replaced by _NARGS, how many arguments it
+    has. symbols: the function, by its name on one kernel or another; the first that exists is
+    taken. reads: its first arguments, which the handler reads, by the kernel's names for them.
+    """
+
+    macro: str
+    symbols: tuple[str, ...]
+    reads: tuple[str, ...]
+
+    @property
+    def nargs(self) -> str:
+        """The macro that says how many arguments the function has."""
+        return self.macro.replace("_FN", "_NARGS")
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "cma_alloc": Handler("ALLOC_FN", ("cma_alloc",), ("cma", "count", "align")),
+    # 7.0 on, where cma_alloc may be made of it: an allocation inside its own other half is not
+    # another one (probes/cmaobs.bpf.c).
+    "alloc_frozen": Handler("ALLOC_FROZEN_FN", ("cma_alloc_frozen",), ("cma", "count", "align")),
+    # 6.12 to 6.19; 7.0 on. Beside cma_alloc, not in place of it. cma_free_folio calls cma_release.
+    "alloc_order": Handler("ALLOC_ORDER_FN", ("cma_alloc_folio", "cma_alloc_frozen_compound"),
+                           ("cma", "order")),
+    "cma_release": Handler("RELEASE_FN", ("cma_release",), ("cma", "pages", "count")),
+    # 7.0 on.
+    "release_frozen": Handler("RELEASE_FROZEN_FN", ("cma_release_frozen",),
+                              ("cma", "pages", "count")),
+    # Where the frozen ones exist, mm/cma.c calls them and no other (7.0).
+    "contig": Handler("CONTIG_FN", ("alloc_contig_frozen_range_noprof",
+                                    "alloc_contig_range_noprof", "alloc_contig_range"),
+                      ("start", "end")),
+    "free": Handler("FREE_FN", ("free_contig_frozen_range", "free_contig_range"),
+                    ("pfn", "nr_pages")),
+    "count": Handler("COUNT_FN", ("cma_defer_free_count",), ("shrinker",)),
+    "scan": Handler("SCAN_FN", ("cma_defer_free_scan",), ("shrinker", "sc")),
+    "batch": Handler("BATCH_FN", ("cma_defer_set_batch",), ("cma", "batch")),
+}
+REQUIRED = ("cma_alloc", "cma_release", "contig", "free")
+ALLOCATIONS = ("cma_alloc", "alloc_frozen", "alloc_order")
+RELEASES = ("cma_release", "release_frozen")
+CALLS = ("contig", "free")
+DEFERRAL = ("count", "scan", "batch")  # of the patch series only
