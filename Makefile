@@ -61,7 +61,7 @@ lint: setup-test
 
 ## make test-unit     no kernel needed
 test-unit: setup-test
-	$(PYTEST) tests/unit tests/property
+	$(PYTEST) -n auto tests/unit tests/property
 
 ## make test-page     the page at / in a real Chromium, from recordings; no kernel needed
 test-page: setup-test

@@ -214,15 +214,15 @@ def busy(b: Bench) -> None:
 def interrupted(b: Bench) -> None:
     """A task is killed while it is held inside alloc_contig_range(), which gives up: -EINTR."""
     b.codec.batch(0)
-    interrupt(b)
+    interrupt(b, 3840)
     b.pause()
     b.codec.batch(BATCH)
 
 
-def interrupt(b: Bench) -> None:
-    """The allocation only; of more pages than any extent has."""
+def interrupt(b: Bench, pages: int = 2048) -> None:
+    """The allocation only; of so many pages that no extent has them, and few runs do."""
     with draining_stalled():
-        write = f"echo 40 >/sys/kernel/debug/cma/{b.codec.name}/alloc"
+        write = f"echo {pages} >/sys/kernel/debug/cma/{b.codec.name}/alloc"
         task = subprocess.Popen(["sh", "-c", write])
         wait_for(lambda: allocates(task))
         task.kill()
