@@ -13,23 +13,46 @@ from pathlib import Path
 from kernel.tools import wait_for
 
 _RT_RUNTIME = Path("/proc/sys/kernel/sched_rt_runtime_us")
+_COMPACT = "echo 1 >/proc/sys/vm/compact_memory"  # calls lru_add_drain_all() first
 
 
 @contextmanager
 def draining_stalled() -> Iterator[None]:
-    """No work item runs on the last CPU: lru_cache_disable() waits, and no signal wakes it."""
+    """No work item runs on the last CPU: lru_cache_disable() waits, and no signal wakes it.
+
+    It waits for CPUs with pages to drain only. Whether the last one has any is seen by another
+    task that drains, and waits until the end.
+    """
     _RT_RUNTIME.write_text("-1")
     last = max(os.sched_getaffinity(0))
     spin = ["taskset", "-c", str(last), "chrt", "-f", "50", "sh", "-c", "while :; do :; done"]
-    with subprocess.Popen(spin) as hog:
-        try:
-            wait_for(lambda: os.sched_getscheduler(hog.pid) == os.SCHED_FIFO)
-            yield
-        finally:
-            hog.kill()
-            _RT_RUNTIME.write_text("950000")
+    stalled = False
+    try:
+        while not stalled:
+            with subprocess.Popen(spin) as hog:
+                drain = None
+                try:
+                    wait_for(lambda hog=hog: os.sched_getscheduler(hog.pid) == os.SCHED_FIFO)
+                    drain = subprocess.Popen(["sh", "-c", _COMPACT])
+                    wait_for(lambda drain=drain: drain.poll() is not None
+                             or _inside(drain, "__lru_add_drain_all"))
+                    stalled = drain.poll() is None
+                    if stalled:
+                        yield
+                finally:
+                    if drain:
+                        drain.kill()
+                    hog.kill()
+            drain.wait(60)
+    finally:
+        _RT_RUNTIME.write_text("950000")
 
 
 def allocates(process: subprocess.Popen[bytes]) -> bool:
     """Whether it sleeps inside cma_alloc(), or the function that this has jumped to."""
-    return bool(re.search(r" _*cma_alloc\+", Path(f"/proc/{process.pid}/stack").read_text()))
+    return _inside(process, "_*cma_alloc")
+
+
+def _inside(process: subprocess.Popen[bytes], function: str) -> bool:
+    stack = Path(f"/proc/{process.pid}/stack").read_text()
+    return bool(re.search(rf" {function}\+", stack))
