@@ -23,7 +23,7 @@ from cmaobs.failures import KEPT, Failure, Failures
 from cmaobs.metrics.table import BY_NAME
 from cmaobs.observe import Observer
 from cmaobs.page import Page, data
-from cmaobs.page.cells import ALLOCATED, BOTH, CELLS, DEFERRED, FREE, MIXED, RUNS, cells
+from cmaobs.page.cells import ALLOCATED, BOTH, CELLS, DEFERRED, FREE, MIXED, OUTSIDE, RUNS, cells
 from cmaobs.recording import RecordingSource
 from cmaobs.report import story
 from cmaobs.state import AreaFacts, AreaState, Run
@@ -191,7 +191,17 @@ def test_an_area_that_fits_is_exact() -> None:
     assert found["pages_per_cell"] == 1
     assert found["runs"] == [[ALLOCATED, 1], [DEFERRED, 1], [ALLOCATED, 1], [FREE, 16381]]
     large = cells(samples.state(AreaFacts(0, "a", 0, 1 << 18, 0)))
-    assert large == {"pages_per_cell": (1 << 18) // CELLS, "runs": [[FREE, CELLS]]}
+    assert large == {"pages_per_cell": (1 << 18) // CELLS, "span": 1 << 18,
+                     "runs": [[FREE, CELLS]]}
+
+
+def test_what_lies_between_ranges_is_not_of_the_area() -> None:
+    facts = AreaFacts(0, "a", 0x100, 24, 0, ((0x100, 16), (0x200, 8)))
+    found = cells(samples.state(facts, 1, ((0x104, 4),), ((0x200, 2),)))
+    assert found["span"] == 0x108
+    assert found["runs"] == [[FREE, 4], [ALLOCATED, 4], [FREE, 8], [OUTSIDE, 0xf0], [DEFERRED, 2],
+                             [FREE, 6]]
+    assert cells(samples.state(facts), 3, 17)["runs"] == [[FREE, 1], [OUTSIDE, 15], [FREE, 1]]
 
 
 def diverged(tmp_path: Path) -> Verdict:

@@ -120,7 +120,7 @@ export class Area {
       say(this.note, fault ? `The area could not be read: ${fault}.` : "The area was not read yet.");
       return;
     }
-    this.plan = layout(map, this.area.pages, Math.max(160, this.map.clientWidth), view.states.indexOf("mixed"));
+    this.plan = layout(map, map.span, Math.max(160, this.map.clientWidth), view.states.indexOf("mixed"));
     drawMap(this.map, this.plan, view.states);
     say(this.courseTitle, `Map over the last ${age(history.span)}, highest page on top`);
     drawMapCourse(this.course, history, this.name, view.states);
@@ -131,7 +131,7 @@ export class Area {
     if (this.key.dataset.shown !== shown.join()) {
       this.key.dataset.shown = shown.join();
       this.key.replaceChildren(...shown.map((state) => el("li", {}, el("i", { class: state }),
-        state === "both" ? "allocated and deferred at once" : state)));
+        { both: "allocated and deferred at once", outside: "not of the area" }[state] ?? state)));
     }
     this.map.setAttribute("aria-label", `Map of area ${this.name}: `
       + `${exact(now.number("cma_allocated_pages", this.name))} pages allocated, `
@@ -168,7 +168,7 @@ export class Area {
         rows.push(el("tr", {}, el("td", { colspan: "3" }, `and more, from pfn ${hex(this.area.base_pfn + at)} on`)));
         break;
       }
-      const pages = Math.min(cells * scale, this.area.pages - at);
+      const pages = Math.min(cells * scale, this.area.map.span - at);
       rows.push(el("tr", {}, el("td", {}, this.states[state]),
         el("td", {}, hex(this.area.base_pfn + at)), el("td", {}, exact(pages))));
       at += pages;
