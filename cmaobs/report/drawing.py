@@ -46,7 +46,7 @@ def _operations(one: Data) -> Iterator[str]:
     if not one["operations"]:
         return
     origin = picture.time_line(one).bars[0].record["start_ns"]
-    yield f"Operations concerned, oldest first (us after {origin} ns):"
+    yield f"Operations concerned, oldest first (us after {origin / 1e9:.6f} s):"
     for number, op in enumerate(one["operations"], start=1):
         start, end = ((op[key] - origin) / 1e3 for key in ("start_ns", "end_ns"))
         yield from _wrapped(iter((f"{number}. {start:.1f} to {end:.1f}  {story.who(op)}: "

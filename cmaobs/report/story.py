@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -34,15 +35,26 @@ def told(one: Data) -> Iterator[str]:
     yield f"Expected: {one['expected']}."
     yield f"Observed: {one['observed']}."
     if one["at_rest"]:
-        yield (f"It showed at {one['at_ns']} ns, when nothing was in flight and the kernel's own "
-               "state was compared with what the operations lead to.")
+        yield (f"It showed at {moment(one['at_ns'])}, when nothing was in flight and the kernel's "
+               "own state was compared with what the operations lead to.")
         if not one["operations"]:
             yield "None of the latest 64 operations touched these pages."
         return
     last = one["operations"][-1] if one["operations"] else None
     if last:
-        yield (f"It showed at {one['at_ns']} ns, in operation {len(one['operations'])} below, by "
-               f"{who(last)}.")
+        yield (f"It showed at {moment(one['at_ns'])}, in operation {len(one['operations'])} below, "
+               f"by {who(last)}.")
+
+
+def moment(at_ns: int) -> str:
+    """A time as the kernel's own messages have it, nearly: they count from boot, too."""
+    return f"{at_ns / 1e9:.6f} s of CLOCK_MONOTONIC"
+
+
+def error(ret: int) -> str:
+    """A return value, with the errno's name where it is one."""
+    name = errno.errorcode.get(-ret, "") if ret < 0 else ""
+    return f"{ret} ({name})" if name else str(ret)
 
 
 def who(record: Data) -> str:
@@ -63,7 +75,7 @@ def did(record: Data) -> str:
             f", aligned to order {record['align']}," if record["align"] else "")
         came = {"hit": f"a hit, {run(record)} from the deferred list",
                 "contig": f"{run(record)} from the buddy",
-                "failed": f"failed with {record['ret']}"}
+                "failed": f"failed with {error(record['ret'])}"}
         return f"{asked}: {came.get(path, path)}"
     if kind == "release":
         came = {"deferred": "deferred", "direct": "given to the buddy", "rejected": "rejected"}
@@ -78,7 +90,7 @@ def did(record: Data) -> str:
     if kind == "batch":
         return f"batch was set to {count}: returned {record['ret']}"
     name = {"contig": "alloc_contig_range", "free": "free_contig_range"}.get(kind, kind)
-    return f"{name} of {run(record)}" + (f": {record['ret']}" if kind == "contig" else "")
+    return f"{name} of {run(record)}" + (f": {error(record['ret'])}" if kind == "contig" else "")
 
 
 def steps(op: Data) -> Iterator[str]:
