@@ -93,7 +93,7 @@ def test_what_only_the_page_has(page: tuple[Browser, str]) -> None:
     for part in ("defers", "agree: everything seen follows the rules.", "alloc defer_hit",
                  "alloc contig", "release deferred", "a cell, row by row", "Who holds the pages"):
         assert part in text
-    assert "python" in browser.run("return document.getElementById('area-0')"
+    assert "cmaobs" in browser.run("return document.getElementById('area-0')"
                                    ".innerText")
     colours = browser.run("""
         const canvas = document.querySelector("#area-0 .map canvas");

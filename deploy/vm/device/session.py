@@ -25,7 +25,7 @@ from .console import Console
 TIMEOUT_STATUS = 124
 LOST_STATUS = 125
 
-GRACE = 20.0  # for a command that was told to end
+GRACE = 60.0  # for a command that was told to end
 POWEROFF = 10.0  # for a guest that has reported its status
 SILENCE = 120.0  # without a beat: hung
 _PR_SET_PDEATHSIG = 1
