@@ -36,3 +36,6 @@ class Holder:
         """SIGKILL; the kernel then closes what it held."""
         self.process.kill()
         self.process.wait(60)
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
