@@ -33,7 +33,7 @@ def test_kill_under_load_and_start_again(area: Area, tmp_path: Path, attach: str
     held, probed = programs(), kprobes()
     busy = subprocess.Popen(
         [*CMAOBS, "load", "--source", "debugfs", "--threads", "3", "--duration", "600",
-         "--rate", "100", "--sizes", "1,16,64", "--lifetime", "0-20"],
+         "--rate", "30", "--sizes", "1,16,64", "--lifetime", "0-20"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         first = Serve(tmp_path, "--attach", attach)
