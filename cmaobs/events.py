@@ -37,6 +37,7 @@ class Path(IntEnum):
     REJECTED = wire.constant("CMAOBS_PATH_REJECTED")
 
 
+SILENT = wire.constant("CMAOBS_SILENT")
 STALE = wire.constant("CMAOBS_STALE")
 PROCESS = wire.constant("CMAOBS_PROCESS")
 KTHREAD = wire.constant("CMAOBS_KTHREAD")

@@ -126,6 +126,34 @@ ENTRY(cma_release, RELEASE_FN)
 	return 0;
 }
 
+#define FRAME_EVENT 4	/* of a release: its trace event fired */
+
+int release_event(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct cmaobs_thread *t = follow();
+	struct cmaobs_frame *f;
+
+	if (!t || t->depth > CMAOBS_DEPTH)
+		return 0;
+	f = frame_at(t, t->depth - 1);
+	if (f->kind == CMAOBS_RELEASE)
+		f->flags |= FRAME_EVENT;
+	return 0;
+}
+
+/*
+ * Whether the event of a release that succeeded is missing. One in an interrupt
+ * is not asked: it may come while this CPU runs the event's program for the
+ * release around it, and the kernel then skips the program.
+ */
+static inline __attribute__((always_inline))
+int is_silent(struct cmaobs_thread *t, struct cmaobs_frame *f)
+{
+	struct cmaobs_config *c = armed_config();
+
+	return c && c->events && t->depth == 1 && !(f->flags & FRAME_EVENT);
+}
+
 /* A release returns: whether the pages were the area's is in RAW(t, 0). */
 static inline __attribute__((always_inline))
 void released(struct cmaobs_thread *t)
@@ -140,6 +168,8 @@ void released(struct cmaobs_thread *t)
 		return;
 
 	ret = RAW(t, 0) & 0xff;
+	if (ret && is_silent(t, f))
+		f->flags |= CMAOBS_SILENT;
 	if (!ret) {
 		add(&n->releases_rejected, 1);
 	} else if (f->n_free) {

@@ -282,7 +282,7 @@ void finish(struct cmaobs_thread *t, struct cmaobs_frame *f, __u16 path,
 		.n_free = f->n_free,
 		.kind = f->kind,
 		.path = path,
-		.flags = thread_kind(),
+		.flags = thread_kind() | (f->flags & CMAOBS_SILENT),
 		.stack = f->stack,
 	};
 

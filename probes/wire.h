@@ -46,6 +46,7 @@ enum cmaobs_path {
 
 enum cmaobs_flag {
 	CMAOBS_STALE = 1,	/* an operation of this thread before it lost its return */
+	CMAOBS_SILENT = 2,	/* release: its trace event did not fire, where that is looked for */
 	CMAOBS_PROCESS = 8,	/* the thread is of a process; set on operations, not on calls */
 	CMAOBS_KTHREAD = 16,	/* it is a kernel thread; neither: this kernel does not tell */
 };
@@ -156,7 +157,7 @@ struct cmaobs_config {
 	__u32 area_count;
 	__u32 armed;		/* 0: probes do nothing */
 	__u32 send;		/* 0: count only, send no records */
-	__u32 unused;
+	__u32 events;		/* 1: the trace event of releases is looked for */
 };
 
 /* One operation in flight. */

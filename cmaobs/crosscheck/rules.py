@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cmaobs.crosscheck.plan import DEFERRED, Frame, Step, inside, pages_of
-from cmaobs.events import SHRINK_EMPTY, Kind, Path, Record
+from cmaobs.events import SHRINK_EMPTY, SILENT, Kind, Path, Record
 from cmaobs.model import Policy, granules, lowest
 from cmaobs.runs import bits, runs
 from cmaobs.state import AreaFacts
@@ -196,8 +196,10 @@ def _between(bounds: tuple[int, int], value: int, rule: str, when: str) -> Itera
 
 
 def release(view: View) -> Iterator[Found]:
-    """R1 to R3: what became of the pages, and the return value."""
+    """R1 to R3: what became of the pages, the return value, and the trace event."""
     record, facts = view.record, view.facts
+    if record.flags & SILENT and record.path == Path.DEFERRED:
+        yield "R2", 0, "a cma_release trace event", "none"
     if record.path == Path.REJECTED or not record.ret:
         if inside(facts, record.pfn, record.count) and record.count:
             yield "R1", 0, "true returned", "false for pages of the area"

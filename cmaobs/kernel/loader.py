@@ -7,6 +7,7 @@ kill.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ MAPS = ("events", "config", "threads", "empty_thread", "counters", "latencies", 
 STACKS = "stacks"  # a map as well, where stacks are asked for
 RUN = ("snapshot", "peek", "running")  # programs that are run, not attached
 _TRACEPOINTS = {"thread_exit": "sched_process_exit"}
+EVENT = "release_event"  # a program as well, on the event of that name where the kernel has it
+_EVENT_OF = "cma_release"
 _SIDES = ("return", "entry")  # the return first, so that no entry goes without
 
 
@@ -75,7 +78,7 @@ def _load_once(plan: Plan, mode: str, sizes: Mapping[str, int], probes: bool, st
     flags = [f"-D{name}={value}" for name, value in plan.defines.items()]
     flags += ["-DCMAOBS_FENTRY"] if mode == "fentry" else []
     flags += ["-DWITH_STACKS=1"] if stacks else []
-    programs = [*RUN, *_TRACEPOINTS,
+    programs = [*RUN, *_TRACEPOINTS, EVENT,
                 *(f"{side}_{handler}" for handler in plan.functions for side in _SIDES)]
     maps = [*MAPS, *([STACKS] if stacks else [])]
     text = compiler.source("cmaobs.bpf.c")
@@ -122,6 +125,11 @@ def _attach(loaded: Loaded, found: Objects, sizes: Mapping[str, int],
             fd = lib.load(program, ProgramKind.RAW_TRACEPOINT, code)
             loaded.programs[program] = fd
             loaded.attached[program] = lib.open(fd, tracepoint)
+        if functions:
+            code = found.programs[EVENT].bound(loaded.maps)
+            loaded.programs[EVENT] = fd = lib.load(EVENT, ProgramKind.RAW_TRACEPOINT, code)
+            with contextlib.suppress(ProbeError):  # a kernel without it: Session.identity says so
+                loaded.attached[EVENT] = lib.open(fd, _EVENT_OF)
     finally:
         lib.close()
 

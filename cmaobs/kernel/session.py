@@ -105,7 +105,8 @@ class Session:
         values: dict[str, Any] = {"cma_areas": self._plan.cma_areas,
                                   "vmemmap": self._reader.vmemmap(),
                                   "area_count": len(self._reader.areas),
-                                  "armed": 1, "send": int(self._options.send)}
+                                  "armed": 1, "send": int(self._options.send),
+                                  "events": int(loader.EVENT in self._loaded.attached)}
         self._maps.update(self._loaded.maps["config"], 0,
                           _CONFIG.pack(*(values.get(f, 0) for f in _CONFIG.fields)))
 
@@ -113,6 +114,8 @@ class Session:
     def identity(self) -> Mapping[str, str]:
         """Kernel and observer, as label values."""
         notes = self._plan.notes
+        if self._options.probes and loader.EVENT not in self._loaded.attached:
+            notes += ("release event: this kernel has no cma_release event to look for (R2)",)
         if self._before is not None and self._before.trouble:
             notes += ("operations in flight at attach: cannot be told, taken to end within "
                       f"{_BLIND_NS // 10**9} s: {self._before.trouble}",)

@@ -30,7 +30,7 @@ static bool in_order(const struct lane *lane, const struct cmaobs_record *r)
 		(r->path == CMAOBS_PATH_HIT || r->path == CMAOBS_PATH_CONTIG);
 
 	if (!((r->kind >= CMAOBS_ALLOC && r->kind <= CMAOBS_BATCH) || is_call(r)) ||
-	    r->path > CMAOBS_PATH_REJECTED || r->flags & CMAOBS_STALE)
+	    r->path > CMAOBS_PATH_REJECTED || r->flags & (CMAOBS_STALE | CMAOBS_SILENT))
 		return false;
 	if (r->op_ns > r->start_ns || r->start_ns > r->end_ns || r->end_ns >> 63 ||
 	    r->start_ns < lane->watermark)

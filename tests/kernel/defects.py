@@ -17,8 +17,7 @@ class Defect(NamedTuple):
 
     late: other rules by which it may be told under load, when it shows first in a later operation.
     alone: shows it with one thread; None: it takes several. together: arguments of the load that
-    shows it with several threads. beside: done again and again while that load runs. missed: why
-    the cross-check cannot tell. seed: Dn of the rules' list of defects of the RFC as posted.
+    shows it with several threads. beside: done again and again while that load runs. seed: Dn of the rules' list of defects of the RFC as posted.
     """
 
     name: str
@@ -29,7 +28,6 @@ class Defect(NamedTuple):
     together: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
     beside: Work | None = None
-    missed: str = ""
     seed: str = ""
 
 
@@ -84,8 +82,7 @@ DEFECTS = (
            work.miss,
            ("--rate", "20")),  # each try at a leaked page is a record
     Defect("release-no-event", "release", "no trace event where the release is deferred", ("R2",),
-           work.release, seed="D13",
-           missed="the probes are on the functions; whether the event fires is not looked at"),
+           work.release, seed="D13"),
     Defect("release-leaks", "release", "no memory for the extent: bits cleared, pages kept",
            ("R2", "R3", "R11"),
            work.release_without_memory, late=_LEAKED, beside=work.leak, seed="D14"),

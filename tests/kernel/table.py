@@ -12,9 +12,9 @@ from kernel.lab import Caught
 Cells = tuple[str, str, str]  # rule, operations, ms
 
 
-def _cells(caught: Caught, rules: tuple[str, ...], why: str) -> Cells:
+def _cells(caught: Caught, rules: tuple[str, ...]) -> Cells:
     if caught.first is None:
-        return f"not caught{': ' + why if why else ''}", "", ""
+        return "not caught", "", ""
     rule = caught.first.rule
     return rule if rule in rules else f"({rule})", str(caught.operations), str(caught.ms)
 
@@ -29,9 +29,8 @@ def table(alone: Mapping[str, Caught], together: Mapping[str, Caught], before: s
              for line in before.splitlines() if line.startswith("| ") and line.count("|") == 11}
     for d in DEFECTS:
         old = stood.get(d.name, ["not tried", "", ""] * 2)
-        cells = [*(_cells(alone[d.name], d.rules, d.missed) if d.name in alone else old[:3]),
-                 *(_cells(together[d.name], d.rules, d.missed) if d.name in together
-                   else old[3:])]
+        cells = [*(_cells(alone[d.name], d.rules) if d.name in alone else old[:3]),
+                 *(_cells(together[d.name], d.rules) if d.name in together else old[3:])]
         tried["one thread"].append(cells[0])
         tried["four threads"].append(cells[3])
         seed = f" ({d.seed})" if d.seed else ""

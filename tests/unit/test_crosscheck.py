@@ -13,7 +13,7 @@ from reference.load import QUICK, Watch, facts, run
 from reference.mistakes import DEFECTS
 
 from cmaobs.crosscheck import Checker, Limits
-from cmaobs.events import Kind, Operation, Path
+from cmaobs.events import RECORD, SILENT, Kind, Operation, Path
 from cmaobs.model import PLAIN, RFC, Policy
 from cmaobs.verdict import Outcome
 
@@ -291,6 +291,19 @@ def test_the_shrinkers_batch_is_compared_and_told_once() -> None:
     assert dict(verdict.by_rule) == {"R9": 1}
     assert str(verdict.divergences[0]) == (
         "R9: area test: expected shrinker.batch 8, as batch, observed 1")
+
+
+def test_a_deferred_release_whose_trace_event_is_missing() -> None:
+    """D13: the probes look for the event and mark the record."""
+    kernel, watch = start(8)
+    alloc, release = alone(kernel, kernel.alloc(1, 4, 0), kernel.release(1, 0x1000, 4))
+    silent = release._replace(record=release.record._replace(flags=SILENT))
+    assert watch.checker.feed(b"".join(RECORD.pack(*one) for one in (*alloc.calls, alloc.record)))
+    assert not watch.checker.feed(RECORD.pack(*silent.record)), "the lane leaves it to the rules"
+    watch.checker.push(silent)
+    settle(watch)
+    assert [str(each) for each in watch.checker.verdict().divergences] == [
+        "R2: area test: expected a cma_release trace event, observed none"]
 
 
 def test_areas_are_judged_apart() -> None:
