@@ -17,7 +17,8 @@ class Defect(NamedTuple):
 
     late: other rules by which it may be told under load, when it shows first in a later operation.
     alone: shows it with one thread; None: it takes several. together: arguments of the load that
-    shows it with several threads. beside: done again and again while that load runs. seed: Dn of the rules' list of defects of the RFC as posted.
+    shows it with several threads. beside: done again and again while that load runs. seed: Dn of
+    the rules' list of defects of the RFC as posted.
     """
 
     name: str
