@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from golden import histories, recordings
 from reference.browser import Browser
 
+from cmaobs.commands import running
 from cmaobs.config import Address
 from cmaobs.failures import Failure
+from cmaobs.observe import Observer
+from cmaobs.recording import RecordingSource
 from cmaobs.server import Health, Server
 from cmaobs.view import View
 
@@ -50,3 +56,13 @@ def show(browser: Browser, site: Site, view: View) -> None:
     if view.verdict is not None:
         browser.until("return document.getElementById('badge').textContent === arguments[0]",
                       view.verdict.outcome.name.lower())
+
+
+def unlawful(directory: Path) -> View:
+    """Two callers own the same pages."""
+    recordings.write(directory / "a", histories.unlawful())
+    source = RecordingSource(str(directory / "a"))
+    observer = Observer(source, running.checker(source))
+    for _ in observer.steps():
+        pass
+    return observer.view

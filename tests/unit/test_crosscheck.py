@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from random import Random
 
 import pytest
 from reference.defects import hunt
-from reference.kernel import Kernel, Steps
-from reference.load import QUICK, Watch, facts, run
+from reference.load import QUICK, facts, run
 from reference.mistakes import DEFECTS
+from reference.single import alone, settle, start
 
-from cmaobs.crosscheck import Checker, Limits
-from cmaobs.events import RECORD, SILENT, Kind, Operation, Path
-from cmaobs.model import PLAIN, RFC, Policy
+from cmaobs.crosscheck import Checker
+from cmaobs.events import RECORD, SILENT, Path
+from cmaobs.model import PLAIN, Policy
 from cmaobs.verdict import Outcome
 
 # The rules that a history with the defect may contradict first, and the share
@@ -52,31 +51,6 @@ def test_one_thread_is_exact(defect: str) -> None:
     assert set(found.rules) <= set(rules.split())
 
 
-def alone(kernel: Kernel, *steps: Steps) -> list[Operation]:
-    """Operations one after the other."""
-    for each in steps:
-        for _ in each:
-            pass
-        kernel.tick()
-    made = kernel.out[:]
-    kernel.out.clear()
-    return made
-
-
-def start(batch: int = 1, pages: int = 64, policy: Policy | None = None) -> tuple[Kernel, Watch]:
-    kernel = Kernel(facts(pages), Random(1), batch)
-    watch = Watch(kernel, policy or Policy())
-    watch.read()
-    return kernel, watch
-
-
-def settle(watch: Watch) -> None:
-    for _ in range(2):
-        watch.hand_over()
-        watch.read()
-        watch.hand_over()
-
-
 def test_nothing_seen_is_unknown() -> None:
     verdict = Checker([facts()]).verdict()
     assert verdict.outcome is Outcome.UNKNOWN
@@ -97,123 +71,6 @@ def test_a_run_that_never_rests_is_unknown_and_says_so() -> None:
     assert (coverage.operations, coverage.decided, coverage.undecided) == (2, 2, {})
     assert coverage.rests == 3
     assert coverage.last_rest_ns
-
-
-def test_a_gap_is_unknown_until_the_next_rest() -> None:
-    kernel, watch = start()
-    for each in alone(kernel, kernel.alloc(1, 4, 0), kernel.alloc(1, 4, 0)):
-        watch.checker.push(each)
-    watch.checker.gap("records lost", kernel.tick())
-    assert watch.checker.verdict().outcome is Outcome.UNKNOWN
-    settle(watch)
-    verdict = watch.checker.verdict()
-    assert verdict.reasons == ("no operation was decided",)
-    assert verdict.coverage[0].undecided == {"records lost": 2}
-    for each in alone(kernel, kernel.alloc(1, 4, 0)):
-        watch.checker.push(each)
-    settle(watch)
-    assert watch.checker.verdict().outcome is Outcome.AGREE
-
-
-def test_a_divergence_is_a_suspicion_until_a_reading_without_loss() -> None:
-    kernel, watch = start()
-    kernel.defects = frozenset({"hit-not-counted"})
-    got: list[tuple[int, int]] = []
-    made = alone(kernel, kernel.alloc(1, 4, 0, got), kernel.release(1, 0x1000, 4),
-                 kernel.alloc(1, 4, 0, got))
-    for each in made:
-        watch.checker.push(each)
-    watch.checker.advance(kernel.watermark())
-    verdict = watch.checker.verdict()
-    assert verdict.outcome is Outcome.UNKNOWN
-    assert any("R5" in reason for reason in verdict.reasons)
-    settle(watch)
-    verdict = watch.checker.verdict()
-    assert verdict.outcome is Outcome.DIVERGE
-    first = verdict.divergences[0]
-    assert (first.rule, first.area) == ("R5", "test")
-    assert first.operations[-1].record.kind == Kind.ALLOC
-
-
-def test_a_divergence_that_a_lost_record_explains_is_dropped() -> None:
-    kernel, watch = start()
-    made = alone(kernel, kernel.alloc(1, 4, 0), kernel.release(1, 0x1000, 4),
-                 kernel.alloc(1, 4, 0), kernel.release(1, 0x1000, 4))
-    del made[1]
-    for each in made:
-        watch.checker.push(each)
-    watch.checker.advance(kernel.watermark())
-    assert watch.checker.stats["suspicions"]
-    watch.checker.gap("records lost", kernel.tick())
-    settle(watch)
-    assert watch.checker.verdict().outcome is Outcome.UNKNOWN
-    assert not watch.checker.verdict().by_rule
-
-
-def test_what_was_in_flight_at_attach_may_explain_early_divergences() -> None:
-    kernel, _watch = start()
-    late = Checker([kernel.facts], limits=Limits(settle_ns=10**9))
-    late.observe(kernel.snapshot())
-    kernel.extents.append((0x1030, 4))  # an operation that nobody saw
-    kernel.defer_count += 4
-    for each in alone(kernel, kernel.count(1)):
-        late.push(each)
-    for _ in range(3):
-        late.advance(kernel.watermark())
-        late.observe(kernel.snapshot())
-    assert late.verdict().outcome is Outcome.UNKNOWN
-    assert not late.verdict().divergences
-
-
-def test_what_began_before_the_attachment_was_complete_is_not_judged() -> None:
-    kernel, _watch = start()
-    made = alone(kernel, kernel.alloc(1, 4, 0), kernel.release(1, 0x1000, 4), kernel.count(1))
-    made[1:2] = []  # it was in flight when the probes were armed
-    after = kernel.tick()
-    for attached_ns, outcome in ((0, Outcome.DIVERGE), (after, Outcome.AGREE)):
-        watch = Watch(kernel, RFC)
-        watch.checker = Checker([kernel.facts], limits=QUICK, attached_ns=attached_ns)
-        watch.checker.observe(replace(kernel.snapshot(), start_ns=1, end_ns=1, extents=(),
-                                      defer_count=0))
-        for each in made:
-            watch.checker.push(each)
-        settle(watch)
-        for each in alone(kernel, kernel.count(1)):
-            watch.checker.push(each)
-        settle(watch)
-        verdict = watch.checker.verdict()
-        assert verdict.outcome is outcome, verdict
-    assert dict(verdict.coverage[0].undecided) == {"in flight while the observer attached": 2}
-    assert verdict.coverage[0].decided == 1
-
-
-def test_counters_that_show_unseen_allocations_are_a_loss() -> None:
-    kernel, watch = start()
-    made = alone(kernel, kernel.alloc(1, 4, 0), kernel.alloc(1, 8, 0))
-    watch.checker.push(made[0])
-    watch.hand_over()
-    watch.read()
-    watch.hand_over()
-    verdict = watch.checker.verdict()
-    assert verdict.outcome is Outcome.UNKNOWN
-    assert not verdict.divergences
-    assert "the kernel counted allocations that were not seen" in watch.checker.gaps
-
-
-@pytest.mark.parametrize(("more", "counts", "lost"), [
-    (1, True, False), (1, False, False), (0, False, True)])
-def test_a_request_of_more_than_the_area_has_need_not_be_counted(
-        more: int, counts: bool, lost: bool) -> None:
-    """6.1 counts it among the failed, 6.12 does not; what would fit must be counted."""
-    kernel, watch = start()
-    pages = kernel.facts.count + more
-    for each in alone(kernel, kernel.alloc(1, 4, 0), kernel.alloc(1, pages, 0)):
-        watch.checker.push(each)
-    assert kernel.failed == pages
-    kernel.failed *= counts
-    settle(watch)
-    assert watch.checker.verdict().coverage[0].rests > 0
-    assert ("the kernel counted allocations that were not seen" in watch.checker.gaps) == lost
 
 
 def test_one_defect_is_told_once() -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import contextlib
 import sys
 from pathlib import Path
@@ -153,7 +154,17 @@ def script(s: Spec, shares: list[Path]) -> bytes:
     return b"".join(word.encode("utf-8", "surrogateescape") + b"\0" for word in [*words, "go"])
 
 
+def precompile() -> None:
+    """Python's bytecode of the project, where it is missing or old.
+
+    The guest sees these directories read-only and would compile them at each start.
+    """
+    for part in ("cmaobs", "probes", "tests"):
+        compileall.compile_dir(spec.PROJECT / part, quiet=2)
+
+
 def run(s: Spec) -> int:
+    precompile()
     shares = spec.shares()
     kvm, why = accel.choose(s, machine.qemu_binary())
     if not s.quiet:
