@@ -7,6 +7,7 @@ Exit status: 0 agree or done, 1 diverge, 2 usage or environment, 3 unknown.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -14,26 +15,10 @@ from types import ModuleType
 from typing import NoReturn
 
 import cmaobs
-from cmaobs.commands import (
-    check,
-    demo,
-    doctor,
-    explain,
-    export,
-    load,
-    record,
-    replay,
-    serve,
-    snapshot,
-    top,
-)
 from cmaobs.errors import CmaobsError, UsageError
 
-COMMANDS: dict[str, ModuleType] = {
-    "serve": serve, "check": check, "record": record, "replay": replay, "snapshot": snapshot,
-    "doctor": doctor, "demo": demo, "explain": explain, "export": export, "top": top,
-    "load": load,
-}
+COMMANDS = ("serve", "check", "record", "replay", "snapshot", "doctor", "demo", "explain",
+            "export", "top", "load")
 ERROR = 2
 _INTERRUPTED = 130
 
@@ -45,14 +30,20 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message, f"see `{self.prog} --help`")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser with all subcommands."""
+def command(name: str) -> ModuleType:
+    """The module of a subcommand."""
+    return importlib.import_module(f"cmaobs.commands.{name}")
+
+
+def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser with these subcommands."""
     found = _Parser(prog="cmaobs", description=cmaobs.__doc__,
                     epilog="Exit status: 0 agree or done, 1 diverge, 2 usage or environment "
                            "(a line and a remedy), 3 unknown.")
     found.add_argument("--version", action="version", version=f"cmaobs {cmaobs.__version__}")
     commands = found.add_subparsers(metavar="COMMAND", required=True)
-    for name, module in COMMANDS.items():
+    for name in names:
+        module = command(name)
         summary = str(module.__doc__).splitlines()[0]
         sub = commands.add_parser(
             name, help=summary[0].lower() + summary[1:].rstrip("."), description=module.__doc__,
@@ -64,8 +55,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    # the other commands need not be read: on a small device that takes seconds
+    named = argv[:1] if argv and argv[0] in COMMANDS else COMMANDS
     try:
-        args = parser().parse_args(argv)
+        args = parser(named).parse_args(argv)
         status: int = args.run(args)
         sys.stdout.flush()
     except CmaobsError as error:

@@ -7,13 +7,12 @@ but for reading the header once, when it is first imported.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
-import cffi
+from cmaobs import declared
 
 _FORMATS = {"uint64_t": "Q", "int64_t": "q", "uint32_t": "I", "int32_t": "i",
             "uint16_t": "H", "uint8_t": "B"}
@@ -24,16 +23,7 @@ def header_text() -> str:
     return resources.files("probes").joinpath("wire.h").read_text()
 
 
-def _parse() -> cffi.FFI:
-    text = re.sub(r"^#.*$", "", header_text(), flags=re.MULTILINE)
-    text = re.sub(r"\b__([us])(8|16|32|64)\b",
-                  lambda m: f"{'u' if m[1] == 'u' else ''}int{m[2]}_t", text)
-    ffi = cffi.FFI()
-    ffi.cdef(text)
-    return ffi
-
-
-_FFI = _parse()
+_FFI = declared.ffi(header_text())
 
 
 def constant(name: str) -> int:

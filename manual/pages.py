@@ -54,7 +54,7 @@ def _overview(parsers: dict[str, argparse.ArgumentParser]) -> Iterator[str]:
 
 
 def _command(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
-    module = cli.COMMANDS[name]
+    module = cli.command(name)
     epilog = _sections(module.EXAMPLES)
     description = str(module.__doc__).partition("\n")
     yield from roff.section("NAME", _name(f"cmaobs-{name}", _summary(name)))
@@ -74,7 +74,7 @@ def _command(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _summary(name: str) -> str:
-    summary = str(cli.COMMANDS[name].__doc__).splitlines()[0].rstrip(".")
+    summary = str(cli.command(name).__doc__).splitlines()[0].rstrip(".")
     return summary[0].lower() + summary[1:]
 
 

@@ -6,23 +6,18 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import re
 from importlib import machinery, resources
 from importlib.resources.abc import Traversable
 from typing import Any
 
-import cffi
-
-from cmaobs import wire
+from cmaobs import declared, wire
 
 
 @functools.cache
 def load() -> tuple[Any, Any, str]:
     """(ffi, library, "") or (ffi, None, why there is none)."""
-    ffi = cffi.FFI()
     here = resources.files("cmaobs.lane")
-    header = re.sub(r"^#.*$", "", here.joinpath("lane.h").read_text(), flags=re.MULTILINE)
-    ffi.cdef(header)
+    ffi = declared.ffi(here.joinpath("lane.h").read_text())
     if os.environ.get("CMAOBS_LANE") == "off":
         return ffi, None, "switched off by CMAOBS_LANE=off"
     found = [entry for suffix in machinery.EXTENSION_SUFFIXES

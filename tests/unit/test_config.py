@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmaobs import config
+from cmaobs import config, config_file
 from cmaobs.config import Address, Settings
 from cmaobs.errors import ConfigError
 
@@ -87,7 +87,7 @@ def test_a_mistake_is_one_line_with_file_line_and_key(
     path = tmp_path / "c.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        config.read_file(str(path))
+        config_file.read(str(path))
     assert caught.value.message.startswith(f"{path}:")
     assert message in caught.value.message
     assert "\n" not in caught.value.message
@@ -97,7 +97,7 @@ def test_a_mistake_is_one_line_with_file_line_and_key(
 @pytest.mark.parametrize("name", ["missing.yaml", "."])
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=f"{tmp_path}"):
-        config.read_file(str(tmp_path / name))
+        config_file.read(str(tmp_path / name))
 
 
 @given(st.text(max_size=12), st.sampled_from(list(config.BY_KEY)))
