@@ -19,11 +19,11 @@ def test_threads_pressure_and_scans_agree(area: Area, tmp_path: Path, patched: b
              "--batch-rate", "1"] if patched else []
     with Serve(tmp_path) as serve:
         summary = load("--source", "debugfs", "--threads", "8", "--rate", "25",
-                       "--duration", "20", "--sizes", "1,4,16,64,256", "--lifetime", "0-40",
-                       "--share", "90", "--reserve", "0", "--area", AREA, *extra)
+                       "--operations", "900", "--duration", "60", "--sizes", "1,4,16,64,256",
+                       "--lifetime", "0-40", "--share", "90", "--reserve", "0", "--area", AREA, *extra)
         serve.settled()
         after = serve.settled()
-        assert summary["allocations"]["succeeded"] > 500
+        assert summary["allocations"]["succeeded"] > 500, summary
         assert serve.stop() == 0, serve.output()
     report = json.loads(cli("replay", str(serve.recording), "--json"))
     assert report["verdict"]["outcome"] == "agree"

@@ -130,11 +130,9 @@ def test_both_ways_to_attach_count_the_same() -> None:
     assert results["fentry"] == results["kprobe"]
 
 
-def test_recordings_survive_a_cut(run: Run, tmp_path: Path) -> None:
+def test_a_recording_survives_a_cut(run: Run, tmp_path: Path) -> None:
     """A recording of the live kernel, cut anywhere, is read up to its last whole chunk."""
     whole = run.serve.recording.read_bytes()
-    for part in (3, 5, 7):
-        cut = tmp_path / "cut.cmarec"
-        cut.write_bytes(whole[:len(whole) * part // 10])
-        out = cli("replay", str(cut), status=None)
-        assert "verdict:" in out
+    cut = tmp_path / "cut.cmarec"
+    cut.write_bytes(whole[:len(whole) // 2])
+    assert "verdict:" in cli("replay", str(cut), status=None)
