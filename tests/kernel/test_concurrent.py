@@ -20,7 +20,8 @@ def test_threads_pressure_and_scans_agree(area: Area, tmp_path: Path, patched: b
     with Serve(tmp_path) as serve:
         summary = load("--source", "debugfs", "--threads", "8", "--rate", "25",
                        "--operations", "900", "--duration", "60", "--sizes", "1,4,16,64,256",
-                       "--lifetime", "0-40", "--share", "90", "--reserve", "0", "--area", AREA, *extra)
+                       "--lifetime", "0-40", "--share", "90", "--reserve", "0", "--area", AREA,
+                       *extra)
         serve.settled()
         after = serve.settled()
         assert summary["allocations"]["succeeded"] > 500, summary
