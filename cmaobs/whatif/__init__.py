@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a recorded load would have met under other rules. Pure but for reading a user's class.
+
+    demand     what was asked of an area, and when: the types
+    gather     demand from the steps of a recording
+    rules      who chooses: policies by name, and a user's class
+    replay     the demand through the model
+    shrink     how reclaim calls an area's shrinker
+    withheld   pages on the list, and fragmentation, over time
+    figures    measured durations, by path and size
+    latency    the distribution of cma_alloc's latency, and how far off it may be
+    outcome    what all that comes to, for one policy
+    search     many policies on all processors
+"""
