@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The demand on an area through the model, under given rules. Pure.
+
+Each operation takes effect at one instant, in the order and at the times that were recorded.
+What alloc_contig_range() would have returned for pages that it was not asked for is not known:
+success is assumed, and such calls are counted.
+"""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from cmaobs import model
+from cmaobs.choices import granules, holds, next_start
+from cmaobs.errors import UsageError
+from cmaobs.events import Path
+from cmaobs.runs import Run, bits, runs, union
+from cmaobs.steps import (
+    Contig,
+    Defer,
+    Direct,
+    Extent,
+    Fault,
+    Fetch,
+    Flush,
+    Give,
+    Pick,
+    Scan,
+    SetBatch,
+    State,
+    Step,
+    Unpick,
+)
+from cmaobs.whatif import varied
+from cmaobs.whatif.demand import ASK, BATCH, BEFORE, GIVE, SCAN, Demand, Event
+from cmaobs.whatif.rules import Rules, is_users, where
+from cmaobs.whatif.shrink import scans
+from cmaobs.whatif.withheld import Withheld
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of each ask, and what it cost others.
+
+    paths: Path, by ask. pfns: granted, 0 if none. flushed, extents: pages and extents that the
+    ask gave back first.
+    assumed: asks whose answer from the buddy was assumed. flushes, scans: that gave pages back.
+    contig: calls of alloc_contig_range(). unreleased: releases of what was not granted here.
+    """
+
+    paths: bytearray
+    pfns: array[int]
+    flushed: array[int]
+    extents: array[int]
+    withheld: Withheld
+    assumed: int = 0
+    contig: int = 0
+    flushes: int = 0
+    scans: int = 0
+    scanned_pages: int = 0
+    stopped: int = 0
+    deferred: int = 0
+    direct: int = 0
+    unreleased: int = 0
+    state: State | None = field(default=None, repr=False)
+
+
+class Replay:
+    """One run. batch: of all the time; None: as it was recorded.
+
+    chance: the demand is varied, as cmaobs.whatif.varied does.
+    """
+
+    def __init__(self, demand: Demand, rules: Rules, batch: int | None = None,
+                 chance: Random | None = None) -> None:
+        self._demand, self._rules, self._policy = demand, rules, rules.policy
+        self._chance = chance
+        facts = demand.facts
+        none = bytes(8 * len(demand.asks))
+        self.result = Result(bytearray(len(demand.asks)), array("q", none), array("q", none),
+                             array("q", none), Withheld(demand.start_ns, demand.end_ns))
+        held = union(demand.reserved, facts.base_pfn)
+        reserved = 0
+        for pfn, pages in demand.reserved:
+            reserved |= granules(facts, pfn, pages)
+        self._as_recorded = batch is None
+        # Under other rules nothing is deferred when it begins.
+        listed = demand.extents if batch is None and self._policy.deferral else ()
+        self._state = State(facts, reserved, held, 0, tuple(
+            Extent(pfn, pages, -i, -i) for i, (pfn, pages) in enumerate(listed)),
+            demand.batch if batch is None else batch)
+
+    def run(self) -> Result:
+        """The whole demand. Raises UsageError where a user's class does what cannot be."""
+        demand = self._demand
+        events: Iterable[Event] = demand.events
+        if self._chance is not None:
+            events = varied.events(demand, self._chance)
+        if demand.later:
+            events = heapq.merge(events, (Event(at, GIVE, ask, 0, pages)
+                                          for at, ask, pages in sorted(demand.later)))
+        size = demand.facts.count >> demand.facts.order_per_bit
+        withheld = self.result.withheld
+        for event in events:
+            withheld.until(event.time_ns, self._state.reserved, size)
+            self._event(event)
+            withheld.now(self._state.defer_count)
+        withheld.until(demand.end_ns, self._state.reserved, size)
+        self.result.state = self._state
+        return self.result
+
+    def _event(self, event: Event) -> None:
+        _, kind, ask, a, b = event
+        if kind == ASK:
+            self._ask(ask, a, b)
+        elif kind == GIVE:
+            self._give(ask, a, b)
+        elif kind == SCAN:
+            self._scan(a)
+        elif kind == BATCH:
+            if self._as_recorded:
+                self._do(SetBatch(a))
+                if not a and self._state.extents:
+                    self._take(Flush(tuple((e.pfn, e.pages) for e in self._state.extents)))
+        elif self._state.extents:
+            for asked in scans(self._state.defer_count, self._state.batch):
+                if not self._scan(asked):
+                    break
+
+    def _do(self, made: Step) -> None:
+        after = model.step(self._policy, self._state, made)
+        if isinstance(after, Fault):
+            raise UsageError(f"policy {self._rules.name}: {after.rule}: expected "
+                             f"{after.expected}, it chose {after.observed}", "correct the class")
+        self._state = after
+
+    def _ask(self, ask: int, count: int, align: int) -> None:
+        facts, result = self._demand.facts, self.result
+        start, assumed = 0, False
+        path, granted = Path.FAILED, 0
+        while True:
+            at = self._asked("place", count, align, start)
+            pfn = None if at is None else facts.base_pfn + (at << facts.order_per_bit)
+            self._do(Pick(count, align, start, pfn))
+            if pfn is None:
+                break
+            hit = holds(self._state.extents, pfn, count)
+            self._do(Fetch(pfn, count, hit))
+            if hit:
+                path, granted = Path.HIT, pfn
+                break
+            self._flush(ask, pfn, count)
+            ret, known = self._answer(ask, pfn)
+            assumed |= not known
+            result.contig += 1
+            self._do(Contig(pfn, count, ret))
+            if not ret:
+                path, granted = Path.CONTIG, pfn
+                break
+            self._do(Unpick(pfn, count))
+            if ret != -model.EBUSY:
+                break
+            start = next_start(facts, pfn, align)
+        result.paths[ask], result.pfns[ask] = path, granted
+        result.assumed += assumed
+
+    def _asked(self, what: str, *arguments: int) -> int | None:
+        found: int | None = self._call(what, *arguments)
+        if found is not None and (not isinstance(found, int) or found < 0):
+            raise UsageError(f"policy {self._rules.name}: {what} returned {found!r:.60}",
+                             "return a granule, or None")
+        return found
+
+    def _runs(self, what: str, *arguments: int) -> tuple[Run, ...] | None:
+        found = self._call(what, *arguments)
+        if found is None or not is_users(self._rules):
+            return found  # type: ignore[no-any-return]
+        try:
+            taken = tuple((int(pfn), int(pages)) for pfn, pages in found)
+        except (TypeError, ValueError):
+            taken = ((-1, 0),)
+        if not all(self._demand.facts.holds(pfn, pages) for pfn, pages in taken):
+            raise UsageError(f"policy {self._rules.name}: {what} returned {found!r:.60}",
+                             "return (pfn, pages) of the area")
+        return taken
+
+    def _call(self, what: str, *arguments: int):  # type: ignore[no-untyped-def]
+        """A choice of the rules; what a user's class raises is told in a line."""
+        method = getattr(self._rules, what)
+        if not is_users(self._rules):
+            return method(self._state, *arguments)
+        try:
+            return method(self._state, *arguments)
+        except Exception as error:
+            path = self._rules.name.rpartition(":")[0]
+            raise UsageError(f"{path}: {where(error, path)}", "correct the class") from error
+
+    def _flush(self, ask: int, pfn: int, count: int) -> None:
+        if not self._state.extents:
+            return
+        taken = self._runs("flush", pfn, count) or ()
+        if taken or "R6" in self._policy.own:
+            self.result.flushed[ask] += sum(pages for _, pages in taken)
+            self.result.extents[ask] += len(taken)
+            self.result.flushes += bool(taken)
+            self._take(Flush(taken, (pfn, count)))
+
+    def _take(self, made: Flush | Scan) -> None:
+        self._do(made)
+        for pfn, pages in made.taken:
+            self._do(Give(pfn, pages))
+
+    def _answer(self, ask: int, pfn: int) -> tuple[int, bool]:
+        """What alloc_contig_range() returns, and whether that was recorded."""
+        asks = self._demand.asks
+        if asks.paths[ask] == Path.CONTIG and asks.pfns[ask] == pfn:
+            return 0, True
+        for tried, ret in asks.tries.get(ask, ()):
+            # An error that is not of the pages would have come at others as well.
+            if tried == pfn or ret not in (0, -model.EBUSY):
+                return ret, True
+        demand = self._demand
+        if self._chance is not None and self._chance.random() * demand.contig < demand.busy:
+            return -model.EBUSY, False
+        return 0, False
+
+    def _give(self, ask: int, offset: int, pages: int) -> None:
+        if ask == BEFORE:
+            pfn = offset
+            self._only(pfn, pages)
+        elif self.result.pfns[ask]:
+            pfn = self.result.pfns[ask] + offset
+        else:
+            self.result.unreleased += self._demand.asks.paths[ask] != Path.FAILED
+            return
+        facts = self._demand.facts
+        mask = bits(pfn - facts.base_pfn, pages)
+        if mask & ~self._state.owned:
+            # Given back earlier than here: two allocations were one in the recording.
+            for first, length in runs(mask & self._state.owned, facts.base_pfn):
+                self._release(first, length)
+        else:
+            self._release(pfn, pages)
+
+    def _only(self, pfn: int, pages: int) -> None:
+        """Of granules that were set when the recording began, only these pages had an owner."""
+        facts, order = self._demand.facts, self._demand.facts.order_per_bit
+        if order:
+            marks = granules(facts, pfn, pages)
+            rest = union((first << order, length << order) for first, length in runs(marks))
+            rest &= ~bits(pfn - facts.base_pfn, pages)
+            self._state = replace(self._state, owned=self._state.owned & ~rest)
+
+    def _release(self, pfn: int, pages: int) -> None:
+        if (self._state.batch and self._policy.deferral
+                and self._call("defers", pfn, pages)):
+            self._do(Defer(pfn, pages))
+            self.result.deferred += 1
+            return
+        self._do(Direct(pfn, pages))
+        self._do(Unpick(pfn, pages))
+        self.result.direct += 1
+
+    def _scan(self, asked: int) -> int:
+        """Pages that were given back."""
+        taken = self._runs("reclaim", asked)
+        if taken is None:
+            self._do(Scan(asked, None, ()))
+            self.result.stopped += 1
+            return 0
+        pages: int = sum(length for _, length in taken)
+        self._take(Scan(asked, pages, taken))
+        self.result.scans += bool(pages)
+        self.result.scanned_pages += pages
+        return pages
