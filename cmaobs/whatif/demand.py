@@ -100,7 +100,9 @@ class Asks:
 class Demand:
     """The demand on one area in one recording.
 
-    patched: whether its kernel defers. reserved, extents, batch: as the first reading has them.
+    kernel: its release. patched: whether it defers. wall_s: time of day of the first reading.
+    callers: by the name of the thread, allocations, pages asked for, failures and ns spent.
+    reserved, extents, batch: as the first reading has them.
     threads: that allocated. overlapping: operations during which another one of the area ran.
     contig: calls of alloc_contig_range(); busy: of them, those that returned -EBUSY. frees: pages
     and ns of free_contig_range() inside releases. later: of asks that failed, when what they would
@@ -110,6 +112,9 @@ class Demand:
     facts: AreaFacts
     source: str
     patched: bool
+    kernel: str = ""
+    wall_s: float = 0.0
+    callers: dict[str, list[int]] = field(default_factory=dict)
     reserved: tuple[Run, ...] = ()
     extents: tuple[Run, ...] = ()
     batch: int = 0

@@ -9,10 +9,11 @@ The size class of an allocation is the order that holds its pages.
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
-from statistics import median
+from statistics import median, variance
 from typing import Any, NamedTuple
 
 from cmaobs.events import Path
@@ -44,11 +45,13 @@ class Cost(NamedTuple):
 class Figures:
     """Durations to draw from. shipped: of another machine; its where says of which.
 
-    used: how many asks were given a duration of which origin is told by origin().
+    spread: by path, how far the usual duration strays from one run to the next: the standard
+    deviation of its logarithm.
     """
 
     def __init__(self, demands: Iterable[Demand], shipped: Mapping[str, Any]) -> None:
         self.where = str(shipped["where"])
+        self.spread = {path: float(shipped["spread"][kind]) for path, kind in KINDS.items()}
         self._own = _own(demands)
         self._shipped = {(path, int(size)): values for path, kind in KINDS.items()
                          for size, values in shipped[kind].items()}
@@ -116,9 +119,21 @@ def pack(demands: Sequence[Demand], where: str, most: int = 64) -> dict[str, Any
     for path, kind in KINDS.items():
         made[kind] = {str(size): _thin(sorted(own[path, size]), most)
                       for p, size in sorted(own) if p == path}
+    made["spread"] = {kind: round(_spread(demands, path), 3) for path, kind in KINDS.items()}
     frees = [one for demand in demands for one in demand.frees]
     made["free"] = sorted(frees[::max(len(frees) // 512, 1)])
     return made
+
+
+def _spread(demands: Sequence[Demand], path: int) -> float:
+    """Over the runs, of the medians of each size class."""
+    medians: dict[int, list[float]] = defaultdict(list)
+    for demand in demands:
+        for (kind, size), values in _own([demand]).items():
+            if kind == path and len(values) >= _LEAST:
+                medians[size].append(math.log(median(values)))
+    spreads = [variance(logs) for logs in medians.values() if len(logs) > 1]
+    return math.sqrt(sum(spreads) / len(spreads)) if spreads else 0.0
 
 
 def _thin(values: Sequence[int], most: int) -> list[int]:

@@ -19,6 +19,7 @@ from cmaobs.whatif.demand import BATCH, REACH, SCAN, Demand
 from cmaobs.whatif.holding import Holding
 
 _FAR = 1 << 62
+_MOST_ALIGNED = 20
 _JUMP_S = 1.0  # that the time of day may stray from CLOCK_MONOTONIC between two readings
 
 Waiting = tuple[int, int, Operation | AreaState]  # time, number, what
@@ -35,7 +36,8 @@ class Gather:
         self.left_out: Counter[str] = Counter()
         self._areas = {area.index: area for area in areas}
         patched = identity.get("patched") == "yes"
-        self._holdings = {area.index: Holding(Demand(area, source, patched))
+        kernel = identity.get("release", "unknown")
+        self._holdings = {area.index: Holding(Demand(area, source, patched, kernel))
                           for area in self._areas.values() if not area.ranges}
         self._several: Counter[str] = Counter()
         self._history = History()
@@ -79,7 +81,9 @@ class Gather:
             if isinstance(item, Gap):
                 self.left_out[f"gaps: {item.reason}"] += 1
             elif item.record.area in self._holdings:
-                if item.record.kind < Kind.CONTIG:
+                if item.record.align > _MOST_ALIGNED:
+                    self.left_out[f"allocations aligned to more than 2^{_MOST_ALIGNED} pages"] += 1
+                elif item.record.kind < Kind.CONTIG:
                     self._wait(item.record.start_ns, item)
             elif item.record.area == NO_AREA:
                 self.left_out["operations of no known area"] += 1
@@ -106,6 +110,9 @@ class Gather:
             elif abs(strayed_s) > _JUMP_S:
                 self.left_out["jumps of the time of day, or suspends; the time in between is "
                               "not part of the demand"] += 1
+        if self._clocks is None:
+            for holding in self._holdings.values():
+                holding.demand.wall_s = reading.wall_s
         self._clocks = clocks
         for state in reading.states:
             if state.facts.index not in self._holdings or state_fault(state):
@@ -140,6 +147,8 @@ class Gather:
         elif record.kind == Kind.RELEASE:
             if record.path == Path.REJECTED or not record.ret:
                 holding.demand.left_out["releases that the kernel rejected"] += 1
+            elif not holding.demand.facts.holds(record.pfn, record.count):
+                holding.demand.left_out["releases of pages that are not the area's"] += 1
             else:
                 holding.give(time_ns, record)
                 holding.measure(operation)

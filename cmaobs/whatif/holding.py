@@ -7,6 +7,7 @@ from collections import defaultdict
 
 from cmaobs.choices import granules
 from cmaobs.events import Kind, Operation, Path, Record
+from cmaobs.export.words import thread_name
 from cmaobs.runs import runs, union
 from cmaobs.state import AreaState
 from cmaobs.whatif.demand import ASK, BEFORE, GIVE, REACH, Demand, Event
@@ -40,12 +41,19 @@ class Holding:
             demand.left_out["operations before the first reading, whose pages may be others'"] += (
                 len(demand.events))
             return
-        demand.reserved, demand.extents = state.allocated, state.extents or ()
+        demand.reserved = state.allocated
         if not state.at_rest:
             demand.left_out["first readings while operations were in flight"] += 1
         for pfn, pages in state.allocated:
             self._held[pfn] = BEFORE, pfn, pages, state.start_ns
-        self._set = self._bits(state)
+        self._set = taken = self._bits(state)
+        for pfn, pages in state.extents or ():
+            marks = granules(demand.facts, pfn, pages)
+            if marks & taken:
+                demand.left_out["extents of pages that are allocated as well, or twice listed"] += 1
+            else:
+                demand.extents += ((pfn, pages),)
+                taken |= marks
 
     def end(self) -> Demand:
         """All was told."""
@@ -71,6 +79,10 @@ class Holding:
         """An allocation."""
         record, demand = operation.record, self.demand
         self._tids.add(record.tid)
+        caller = demand.callers.setdefault(thread_name(record), [0, 0, 0, 0])
+        for i, more in enumerate((1, record.count, record.path == Path.FAILED,
+                                  record.end_ns - record.start_ns)):
+            caller[i] += more
         tries = [(call.pfn, call.ret) for call in operation.calls if call.kind == Kind.CONTIG]
         demand.contig += len(tries)
         demand.busy += sum(ret == _EBUSY for _, ret in tries)

@@ -5,15 +5,16 @@ An allocation that takes the same path as in the recording keeps its own duratio
 flush adds or saves. Another one has a duration drawn from those measured for its path and size.
 
 The interval is for another run of the same demand, not for the mean of many: bootstrap replicates
-(recordings, then stretches of time in them, then measured durations, all drawn with replacement),
-spread by the root of 2, since the run that is foretold strays as the recorded one did.
+(recordings, then stretches of time in them, then measured durations, all drawn with replacement;
+the durations of a path longer or shorter together, as from one run to the next on the machine of
+the shipped figures), spread by the root of 2, since the run foretold strays as the recorded one.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -44,11 +45,11 @@ class Estimate(NamedTuple):
 
 @dataclass(slots=True)
 class Stretch:
-    """Some successive asks. own: of durations that were recorded, how many by bin. needs: how many
-    durations are to be drawn of each group, and ns of flushes on top of them.
+    """Some successive asks. own: of durations that were recorded, how many by path and bin. needs:
+    how many durations are to be drawn of each group, and ns of flushes on top of them.
     """
 
-    own: Counter[int] = field(default_factory=Counter)
+    own: Counter[tuple[int, int]] = field(default_factory=Counter)
     needs: Counter[Group] = field(default_factory=Counter)
     flush_ns: Counter[Group] = field(default_factory=Counter)
 
@@ -76,7 +77,7 @@ def stretches(demand: Demand, result: Result, figures: Figures) -> list[Stretch]
         stretch = made[ask * _STRETCHES // total]
         flush_ns = figures.cost.of(extents, flushed) if extents else 0.0
         if path == was:
-            stretch.own[bin_of(ns - asks.freeing.get(ask, 0) + flush_ns)] += 1
+            stretch.own[path, bin_of(ns - asks.freeing.get(ask, 0) + flush_ns)] += 1
         else:
             group = path, size_class(pages)
             stretch.needs[group] += 1
@@ -125,14 +126,18 @@ def _sides(values: list[float], point: float) -> tuple[float, float]:
 def _mixture(drawn: Iterable[Stretch], figures: Figures, random: Random | None
              ) -> Mapping[int, float]:
     """Weights by bin. random None: each measured duration counts the same."""
-    bins: Counter[int] = Counter()
+    own: Counter[tuple[int, int]] = Counter()
     needs: Counter[Group] = Counter()
     flush_ns: Counter[Group] = Counter()
     for one in drawn:
-        bins.update(one.own)
+        own.update(one.own)
         needs.update(one.needs)
         flush_ns.update(one.flush_ns)
-    mixed: dict[int, float] = dict(bins)
+    stray = {path: round(random.gauss(0, spread) / math.log(2) * _PARTS) if random else 0
+             for path, spread in figures.spread.items()}
+    mixed: defaultdict[int, float] = defaultdict(float)
+    for (path, number), count in own.items():
+        mixed[number + stray[path]] += count
     for group, count in needs.items():
         path, size = group
         samples, _ = figures.samples(path, 1 << size)
@@ -144,8 +149,7 @@ def _mixture(drawn: Iterable[Stretch], figures: Figures, random: Random | None
         weight = count / len(samples)
         more = flush_ns[group] / count
         for ns in samples:
-            number = bin_of(ns + more)
-            mixed[number] = mixed.get(number, 0.0) + weight
+            mixed[bin_of(ns + more) + stray[path]] += weight
     return mixed
 
 

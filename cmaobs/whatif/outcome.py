@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from random import Random
 from typing import Any
 
 from cmaobs.events import Path
-from cmaobs.whatif import varied
+from cmaobs.whatif import fast, varied
 from cmaobs.whatif.demand import Demand
 from cmaobs.whatif.figures import Figures
 from cmaobs.whatif.latency import Estimate, Stretch, estimate, stretches
@@ -62,8 +61,9 @@ def outcome(demands: Sequence[Demand], rules: Rules, batch: int | None, figures:
         sums.append(Sums())
         runs.append([])
         for place, demand in enumerate(demands):
-            result = Replay(demand, rules, batch, Random(f"{number}/{place}") if number else None
-                            ).run()
+            chance = number * len(demands) + place if number else 0
+            result = (fast.run(demand, rules, batch, chance) if fast.takes(demand, rules)
+                      else Replay(demand, rules, batch, chance).run())
             sums[-1].add(demand, result)
             runs[-1].append(stretches(demand, result, figures))
             if not number:
@@ -81,8 +81,7 @@ def _counted(sums: Sequence[Sums], base: Sequence[Result], demands: Sequence[Dem
     ratios = [one.hit_ratio for one in sums if one.hit_ratio is not None]
     asks = sum(first.paths.values())
     counts = first.counts
-    fragmented = [part for result in base for part in result.withheld.fragmentation
-                  if part is not None]
+    fragmented = [part for result in base for part in result.withheld.fragmentation]
     times = [demand.end_ns - demand.start_ns for demand in demands]
     pages = sum(result.withheld.mean * ns for result, ns in zip(base, times, strict=True))
     return {
@@ -118,4 +117,4 @@ def _series(demands: Sequence[Demand], base: Sequence[Result]) -> Iterator[Mappi
         yield {"recording": demand.source, "area": demand.facts.name,
                "seconds": (demand.end_ns - demand.start_ns) / 1e9,
                "mean_pages": [round(pages, 1) for pages in result.withheld.series],
-               "most_pages": result.withheld.most}
+               "most_pages": list(result.withheld.most)}

@@ -41,6 +41,8 @@ from cmaobs.whatif.rules import Rules, is_users, where
 from cmaobs.whatif.shrink import scans
 from cmaobs.whatif.withheld import Withheld
 
+_WORD = (1 << 64) - 1
+
 
 @dataclass(slots=True)
 class Result:
@@ -68,21 +70,45 @@ class Result:
     unreleased: int = 0
     state: State | None = field(default=None, repr=False)
 
+    @classmethod
+    def of(cls, demand: Demand) -> Result:
+        """Nothing yet."""
+        none = bytes(8 * len(demand.asks))
+        return cls(bytearray(len(demand.asks)), array("q", none), array("q", none),
+                   array("q", none), Withheld(demand.start_ns, demand.end_ns))
+
+
+def events_of(demand: Demand, chance: int) -> Iterable[Event]:
+    """The demand's events, with the releases of what failed in the recording."""
+    events = varied.events(demand, Random(chance)) if chance else demand.events
+    if not demand.later:
+        return events
+    return heapq.merge(events, (Event(at, GIVE, ask, 0, pages)
+                                for at, ask, pages in sorted(demand.later)))
+
+
+def busy(chance: int, ask: int, tried: int, demand: Demand) -> bool:
+    """Whether a try whose answer is not known is taken to be -EBUSY: lane_busy()."""
+    if not chance or not demand.contig:
+        return False
+    z = (chance + (ask + 1) * 0x9E3779B97F4A7C15 + tried) & _WORD
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _WORD
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & _WORD
+    return (z ^ z >> 31) % demand.contig < demand.busy
+
 
 class Replay:
     """One run. batch: of all the time; None: as it was recorded.
 
-    chance: the demand is varied, as cmaobs.whatif.varied does.
+    chance: the seed by which the demand is varied, as cmaobs.whatif.varied does; 0: it is not.
     """
 
     def __init__(self, demand: Demand, rules: Rules, batch: int | None = None,
-                 chance: Random | None = None) -> None:
+                 chance: int = 0) -> None:
         self._demand, self._rules, self._policy = demand, rules, rules.policy
         self._chance = chance
         facts = demand.facts
-        none = bytes(8 * len(demand.asks))
-        self.result = Result(bytearray(len(demand.asks)), array("q", none), array("q", none),
-                             array("q", none), Withheld(demand.start_ns, demand.end_ns))
+        self.result = Result.of(demand)
         held = union(demand.reserved, facts.base_pfn)
         reserved = 0
         for pfn, pages in demand.reserved:
@@ -97,19 +123,15 @@ class Replay:
     def run(self) -> Result:
         """The whole demand. Raises UsageError where a user's class does what cannot be."""
         demand = self._demand
-        events: Iterable[Event] = demand.events
-        if self._chance is not None:
-            events = varied.events(demand, self._chance)
-        if demand.later:
-            events = heapq.merge(events, (Event(at, GIVE, ask, 0, pages)
-                                          for at, ask, pages in sorted(demand.later)))
-        size = demand.facts.count >> demand.facts.order_per_bit
+        order = demand.facts.order_per_bit
+        size = demand.facts.count >> order
         withheld = self.result.withheld
-        for event in events:
-            withheld.until(event.time_ns, self._state.reserved, size)
+        withheld.now(self._state.defer_count)
+        for event in events_of(demand, self._chance):
+            withheld.until(event.time_ns, self._state.reserved, size, order)
             self._event(event)
             withheld.now(self._state.defer_count)
-        withheld.until(demand.end_ns, self._state.reserved, size)
+        withheld.until(demand.end_ns, self._state.reserved, size, order)
         self.result.state = self._state
         return self.result
 
@@ -140,7 +162,8 @@ class Replay:
 
     def _ask(self, ask: int, count: int, align: int) -> None:
         facts, result = self._demand.facts, self.result
-        start, assumed = 0, False
+        start = tried = 0
+        assumed = False
         path, granted = Path.FAILED, 0
         while True:
             at = self._asked("place", count, align, start)
@@ -154,8 +177,11 @@ class Replay:
                 path, granted = Path.HIT, pfn
                 break
             self._flush(ask, pfn, count)
-            ret, known = self._answer(ask, pfn)
+            ret, known = self._answer(ask, pfn, tried)
+            if not ret and self._state.owned & bits(pfn - facts.base_pfn, count):
+                ret = -model.EBUSY  # a part of a granule was given back, and its bit is clear
             assumed |= not known
+            tried += 1
             result.contig += 1
             self._do(Contig(pfn, count, ret))
             if not ret:
@@ -214,7 +240,7 @@ class Replay:
         for pfn, pages in made.taken:
             self._do(Give(pfn, pages))
 
-    def _answer(self, ask: int, pfn: int) -> tuple[int, bool]:
+    def _answer(self, ask: int, pfn: int, number: int) -> tuple[int, bool]:
         """What alloc_contig_range() returns, and whether that was recorded."""
         asks = self._demand.asks
         if asks.paths[ask] == Path.CONTIG and asks.pfns[ask] == pfn:
@@ -223,10 +249,7 @@ class Replay:
             # An error that is not of the pages would have come at others as well.
             if tried == pfn or ret not in (0, -model.EBUSY):
                 return ret, True
-        demand = self._demand
-        if self._chance is not None and self._chance.random() * demand.contig < demand.busy:
-            return -model.EBUSY, False
-        return 0, False
+        return -model.EBUSY if busy(self._chance, ask, number, self._demand) else 0, False
 
     def _give(self, ask: int, offset: int, pages: int) -> None:
         if ask == BEFORE:
