@@ -12,8 +12,9 @@ from typing import Any
 
 from cmaobs.lane import library
 from cmaobs.whatif.demand import Demand, Event
-from cmaobs.whatif.replay import Result, events_of
+from cmaobs.whatif.result import Result
 from cmaobs.whatif.rules import Rules, is_users
+from cmaobs.whatif.varied import events_of
 from cmaobs.whatif.withheld import BINS
 
 _NO_LIMIT = (1 << 64) - 1

@@ -8,7 +8,7 @@ from collections import defaultdict
 from cmaobs.choices import granules
 from cmaobs.events import Kind, Operation, Path, Record
 from cmaobs.export.words import thread_name
-from cmaobs.runs import runs, union
+from cmaobs.runs import bits, runs, union
 from cmaobs.state import AreaState
 from cmaobs.whatif.demand import ASK, BEFORE, GIVE, REACH, Demand, Event
 
@@ -46,14 +46,16 @@ class Holding:
             demand.left_out["first readings while operations were in flight"] += 1
         for pfn, pages in state.allocated:
             self._held[pfn] = BEFORE, pfn, pages, state.start_ns
-        self._set = taken = self._bits(state)
+        self._set = self._bits(state)
+        # What is left of an extent may share a bit with an allocation.
+        taken = 0 if demand.facts.order_per_bit else self._set
         for pfn, pages in state.extents or ():
-            marks = granules(demand.facts, pfn, pages)
-            if marks & taken:
+            mask = bits(pfn - demand.facts.base_pfn, pages)
+            if mask & taken or not pages:
                 demand.left_out["extents of pages that are allocated as well, or twice listed"] += 1
             else:
                 demand.extents += ((pfn, pages),)
-                taken |= marks
+                taken |= mask
 
     def end(self) -> Demand:
         """All was told."""

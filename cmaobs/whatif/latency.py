@@ -23,7 +23,7 @@ from typing import NamedTuple
 from cmaobs.events import Path
 from cmaobs.whatif.demand import Demand
 from cmaobs.whatif.figures import Figures, size_class
-from cmaobs.whatif.replay import Result
+from cmaobs.whatif.result import Result
 
 SHARES = {"p50_s": 0.5, "p99_s": 0.99, "worst_s": 1.0}
 REPLICATES = 200

@@ -13,7 +13,8 @@ from cmaobs.whatif import fast, varied
 from cmaobs.whatif.demand import Demand
 from cmaobs.whatif.figures import Figures
 from cmaobs.whatif.latency import Estimate, Stretch, estimate, stretches
-from cmaobs.whatif.replay import Replay, Result
+from cmaobs.whatif.replay import Replay
+from cmaobs.whatif.result import Result
 from cmaobs.whatif.rules import Rules
 
 VARIED = 12  # replays of the demand as it might have been

@@ -8,17 +8,13 @@ success is assumed, and such calls are counted.
 
 from __future__ import annotations
 
-import heapq
-from array import array
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from random import Random
+from dataclasses import replace
 
 from cmaobs import model
 from cmaobs.choices import granules, holds, next_start
 from cmaobs.errors import UsageError
 from cmaobs.events import Path
-from cmaobs.runs import Run, bits, runs, union
+from cmaobs.runs import bits, runs, union
 from cmaobs.steps import (
     Contig,
     Defer,
@@ -35,66 +31,12 @@ from cmaobs.steps import (
     Step,
     Unpick,
 )
-from cmaobs.whatif import varied
+from cmaobs.whatif.choosing import Chooser
 from cmaobs.whatif.demand import ASK, BATCH, BEFORE, GIVE, SCAN, Demand, Event
-from cmaobs.whatif.rules import Rules, is_users, where
+from cmaobs.whatif.result import Result
+from cmaobs.whatif.rules import Rules
 from cmaobs.whatif.shrink import scans
-from cmaobs.whatif.withheld import Withheld
-
-_WORD = (1 << 64) - 1
-
-
-@dataclass(slots=True)
-class Result:
-    """What came of each ask, and what it cost others.
-
-    paths: Path, by ask. pfns: granted, 0 if none. flushed, extents: pages and extents that the
-    ask gave back first.
-    assumed: asks whose answer from the buddy was assumed. flushes, scans: that gave pages back.
-    contig: calls of alloc_contig_range(). unreleased: releases of what was not granted here.
-    """
-
-    paths: bytearray
-    pfns: array[int]
-    flushed: array[int]
-    extents: array[int]
-    withheld: Withheld
-    assumed: int = 0
-    contig: int = 0
-    flushes: int = 0
-    scans: int = 0
-    scanned_pages: int = 0
-    stopped: int = 0
-    deferred: int = 0
-    direct: int = 0
-    unreleased: int = 0
-    state: State | None = field(default=None, repr=False)
-
-    @classmethod
-    def of(cls, demand: Demand) -> Result:
-        """Nothing yet."""
-        none = bytes(8 * len(demand.asks))
-        return cls(bytearray(len(demand.asks)), array("q", none), array("q", none),
-                   array("q", none), Withheld(demand.start_ns, demand.end_ns))
-
-
-def events_of(demand: Demand, chance: int) -> Iterable[Event]:
-    """The demand's events, with the releases of what failed in the recording."""
-    events = varied.events(demand, Random(chance)) if chance else demand.events
-    if not demand.later:
-        return events
-    return heapq.merge(events, (Event(at, GIVE, ask, 0, pages)
-                                for at, ask, pages in sorted(demand.later)))
-
-
-def busy(chance: int, ask: int, tried: int, demand: Demand) -> bool:
-    """Whether a try whose answer is not known is taken to be -EBUSY: lane_busy()."""
-    if not chance or not demand.contig:
-        return False
-    z = (chance + (ask + 1) * 0x9E3779B97F4A7C15 + tried) & _WORD
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _WORD
-    z = (z ^ z >> 27) * 0x94D049BB133111EB & _WORD
-    return (z ^ z >> 31) % demand.contig < demand.busy
+from cmaobs.whatif.varied import busy, events_of
 
 
 class Replay:
@@ -105,11 +47,12 @@ class Replay:
 
     def __init__(self, demand: Demand, rules: Rules, batch: int | None = None,
                  chance: int = 0) -> None:
-        self._demand, self._rules, self._policy = demand, rules, rules.policy
+        self._demand, self._policy = demand, rules.policy
+        self._chooser = Chooser(rules, demand.facts)
         self._chance = chance
         facts = demand.facts
         self.result = Result.of(demand)
-        held = union(demand.reserved, facts.base_pfn)
+        held = union(demand.reserved, facts.base_pfn) & ~union(demand.extents, facts.base_pfn)
         reserved = 0
         for pfn, pages in demand.reserved:
             reserved |= granules(facts, pfn, pages)
@@ -156,7 +99,7 @@ class Replay:
     def _do(self, made: Step) -> None:
         after = model.step(self._policy, self._state, made)
         if isinstance(after, Fault):
-            raise UsageError(f"policy {self._rules.name}: {after.rule}: expected "
+            raise UsageError(f"policy {self._chooser.name}: {after.rule}: expected "
                              f"{after.expected}, it chose {after.observed}", "correct the class")
         self._state = after
 
@@ -166,7 +109,7 @@ class Replay:
         assumed = False
         path, granted = Path.FAILED, 0
         while True:
-            at = self._asked("place", count, align, start)
+            at = self._chooser.place(self._state, count, align, start)
             pfn = None if at is None else facts.base_pfn + (at << facts.order_per_bit)
             self._do(Pick(count, align, start, pfn))
             if pfn is None:
@@ -194,41 +137,10 @@ class Replay:
         result.paths[ask], result.pfns[ask] = path, granted
         result.assumed += assumed
 
-    def _asked(self, what: str, *arguments: int) -> int | None:
-        found: int | None = self._call(what, *arguments)
-        if found is not None and (not isinstance(found, int) or found < 0):
-            raise UsageError(f"policy {self._rules.name}: {what} returned {found!r:.60}",
-                             "return a granule, or None")
-        return found
-
-    def _runs(self, what: str, *arguments: int) -> tuple[Run, ...] | None:
-        found = self._call(what, *arguments)
-        if found is None or not is_users(self._rules):
-            return found  # type: ignore[no-any-return]
-        try:
-            taken = tuple((int(pfn), int(pages)) for pfn, pages in found)
-        except (TypeError, ValueError):
-            taken = ((-1, 0),)
-        if not all(self._demand.facts.holds(pfn, pages) for pfn, pages in taken):
-            raise UsageError(f"policy {self._rules.name}: {what} returned {found!r:.60}",
-                             "return (pfn, pages) of the area")
-        return taken
-
-    def _call(self, what: str, *arguments: int):  # type: ignore[no-untyped-def]
-        """A choice of the rules; what a user's class raises is told in a line."""
-        method = getattr(self._rules, what)
-        if not is_users(self._rules):
-            return method(self._state, *arguments)
-        try:
-            return method(self._state, *arguments)
-        except Exception as error:
-            path = self._rules.name.rpartition(":")[0]
-            raise UsageError(f"{path}: {where(error, path)}", "correct the class") from error
-
     def _flush(self, ask: int, pfn: int, count: int) -> None:
         if not self._state.extents:
             return
-        taken = self._runs("flush", pfn, count) or ()
+        taken = self._chooser.runs("flush", self._state, pfn, count) or ()
         if taken or "R6" in self._policy.own:
             self.result.flushed[ask] += sum(pages for _, pages in taken)
             self.result.extents[ask] += len(taken)
@@ -280,7 +192,7 @@ class Replay:
 
     def _release(self, pfn: int, pages: int) -> None:
         if (self._state.batch and self._policy.deferral
-                and self._call("defers", pfn, pages)):
+                and self._chooser.call("defers", self._state, pfn, pages)):
             self._do(Defer(pfn, pages))
             self.result.deferred += 1
             return
@@ -290,7 +202,7 @@ class Replay:
 
     def _scan(self, asked: int) -> int:
         """Pages that were given back."""
-        taken = self._runs("reclaim", asked)
+        taken = self._chooser.runs("reclaim", self._state, asked)
         if taken is None:
             self._do(Scan(asked, None, ()))
             self.result.stopped += 1

@@ -8,10 +8,14 @@ each recorded one), and -EBUSY where the recording has no answer (as often as it
 
 from __future__ import annotations
 
+import heapq
 import math
+from collections.abc import Iterable
 from random import Random
 
 from cmaobs.whatif.demand import ASK, BEFORE, GIVE, REACH, Demand, Event
+
+_WORD = (1 << 64) - 1
 
 
 def varies(demand: Demand) -> bool:
@@ -19,8 +23,29 @@ def varies(demand: Demand) -> bool:
     return bool(demand.threads > 1 or demand.busy or REACH in demand.events.kinds)
 
 
-def events(demand: Demand, random: Random) -> list[Event]:
-    """The demand's events at other times."""
+def events_of(demand: Demand, chance: int) -> Iterable[Event]:
+    """The demand's events, and releases of what failed in the recording; chance as in busy()."""
+    found = _shifted(demand, Random(chance)) if chance else demand.events
+    if not demand.later:
+        return found
+    return heapq.merge(found, (Event(at, GIVE, ask, 0, pages)
+                               for at, ask, pages in sorted(demand.later)))
+
+
+def busy(chance: int, ask: int, tried: int, demand: Demand) -> bool:
+    """Whether a try whose answer is not known is taken to be -EBUSY, as lane_busy() has it.
+
+    chance: seed of what is left to chance; 0: nothing is.
+    """
+    if not chance or not demand.contig:
+        return False
+    z = (chance + (ask + 1) * 0x9E3779B97F4A7C15 + tried) & _WORD
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _WORD
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & _WORD
+    return (z ^ z >> 31) % demand.contig < demand.busy
+
+
+def _shifted(demand: Demand, random: Random) -> list[Event]:
     gap = (demand.end_ns - demand.start_ns) * demand.threads / max(len(demand.asks), 1)
     shift: dict[int, int] = {}
     made: list[tuple[int, int, Event]] = []

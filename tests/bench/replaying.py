@@ -18,7 +18,8 @@ from cmaobs.whatif import fast
 from cmaobs.whatif.demand import ASK, GIVE, SCAN, Demand, Event
 from cmaobs.whatif.figures import Figures, shipped
 from cmaobs.whatif.latency import stretches
-from cmaobs.whatif.replay import Replay, Result
+from cmaobs.whatif.replay import Replay
+from cmaobs.whatif.result import Result
 from cmaobs.whatif.rules import named
 
 AREA = AreaFacts(0, "bench", 0x40000, 16384, 0)

@@ -20,7 +20,8 @@ from cmaobs.state import AreaFacts, Reading, Run
 from cmaobs.steps import Policy
 from cmaobs.whatif import fast
 from cmaobs.whatif.demand import Demand
-from cmaobs.whatif.replay import Replay, Result
+from cmaobs.whatif.replay import Replay
+from cmaobs.whatif.result import Result
 from cmaobs.whatif.rules import KEEP, VARIANTS, Named, named
 
 SEEDS = st.integers(0, 1 << 32)

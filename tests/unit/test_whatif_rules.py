@@ -12,7 +12,8 @@ from cmaobs.errors import UsageError
 from cmaobs.events import Path
 from cmaobs.steps import PLAIN, Policy
 from cmaobs.whatif.demand import ASK, GIVE, REACH, SCAN, Demand, Event
-from cmaobs.whatif.replay import Replay, Result
+from cmaobs.whatif.replay import Replay
+from cmaobs.whatif.result import Result
 from cmaobs.whatif.rules import named
 from cmaobs.whatif.shrink import scans
 
