@@ -143,11 +143,11 @@ bench-check: setup-test
 		--append "cma_defer_batch=64" -- $(PYTHON) tests/bench/checking.py device build/bench-check
 	@$(PYTHON) tests/bench/checking.py table build/bench-check
 
-## make whatif-check  what whatif foretells, against what the device then does; LOADS="NAME..." WHATIF=FILE writes the table, FIGURES=FILE the figures
+## make whatif-check  what whatif foretells, against what the device then does; SEED=N LOADS="NAME..." WHATIF=FILE writes the table, FIGURES=FILE the figures
 whatif-check: setup-test
 	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel $(DEVICE) --timeout 1200 \
 		--append "cma_defer_batch=64" -- env PYTHONPATH=.:tests $(PYTHON) \
-		tests/foretold/device.py build/whatif-check $(LOADS)
+		tests/foretold/device.py build/whatif-check $(if $(SEED),--seed $(SEED)) $(LOADS)
 	@[ -z "$(FIGURES)" ] || PYTHONPATH=.:tests $(PYTHON) tests/foretold/table.py \
 		--figures build/whatif-check $(FIGURES)
 	@PYTHONPATH=.:tests $(PYTHON) tests/foretold/table.py build/whatif-check $(WHATIF)

@@ -21,6 +21,7 @@ ASK, GIVE, SCAN, REACH, BATCH = range(5)
 the shrinker, by somebody who wrote to debugfs. REACH: reclaim asked the shrinker what it has.
 BATCH: batch was written.
 """
+IDLE_NS = 300_000
 BEFORE = -1  # the ask of pages that were allocated when the recording began
 
 
@@ -70,7 +71,8 @@ class Events:
 
 @dataclass(slots=True)
 class Asks:
-    """What came of each ask in the recording, by its number.
+    """What came of each ask in the recording, by its number. idle: whether no operation on the area
+    had ended within IDLE_NS before: caches are cold then.
 
     paths: Path; NONE where the allocation itself was not seen. tries: of asks that called
     alloc_contig_range() in vain, (pfn, ret) of each call. freeing: of asks that flushed, ns that
@@ -79,13 +81,15 @@ class Asks:
 
     pages: array[int] = field(default_factory=lambda: array("q"))
     paths: bytearray = field(default_factory=bytearray)
+    idle: bytearray = field(default_factory=bytearray)
     durations: array[int] = field(default_factory=lambda: array("q"))
     pfns: array[int] = field(default_factory=lambda: array("q"))
     tries: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     freeing: dict[int, int] = field(default_factory=dict)
 
-    def add(self, pages: int, path: int, duration_ns: int, pfn: int) -> int:
+    def add(self, pages: int, path: int, duration_ns: int, pfn: int, idle: bool = False) -> int:
         """Its number."""
+        self.idle.append(idle)
         self.pages.append(pages)
         self.paths.append(path)
         self.durations.append(duration_ns)

@@ -23,7 +23,8 @@ _LEAST = 20  # durations of a class that are taken for a distribution
 _MOST = 4096  # that are kept of a class
 KINDS = {int(Path.HIT): "hit", int(Path.CONTIG): "contig"}
 
-Samples = Mapping[tuple[int, int], Sequence[int]]  # path, size class: ns
+Group = tuple[int, int, bool]  # path, size class, whether it came after idle time
+Samples = Mapping[Group, Sequence[int]]  # ns
 
 
 def size_class(pages: int) -> int:
@@ -45,43 +46,62 @@ class Cost(NamedTuple):
 class Figures:
     """Durations to draw from. shipped: of another machine; its where says of which.
 
-    spread: by path, how far the usual duration strays from one run to the next: the standard
-    deviation of its logarithm.
+    spread: by path and whether durations are the recording's own, how far the usual one strays: the
+    standard deviation of its logarithm. From one run of a load to the next; if they are not, from
+    one kind of load to another as well.
     """
 
     def __init__(self, demands: Iterable[Demand], shipped: Mapping[str, Any]) -> None:
         self.where = str(shipped["where"])
-        self.spread = {path: float(shipped["spread"][kind]) for path, kind in KINDS.items()}
+        spread = shipped["spread"]
+        self.spread = {(path, own): math.hypot(spread[kind]["run"],
+                                               0.0 if own else spread[kind]["load"])
+                       for path, kind in KINDS.items() for own in (True, False)}
         self._own = _own(demands)
-        self._shipped = {(path, int(size)): values for path, kind in KINDS.items()
-                         for size, values in shipped[kind].items()}
+        self._shipped = {(path, int(size), bool(idle)): values for path, kind in KINDS.items()
+                         for idle, sizes in enumerate(shipped[kind])
+                         for size, values in sizes.items()}
+        self._found: dict[Group, tuple[Sequence[int], bool]] = {}
         frees = [one for demand in demands for one in demand.frees]
         self.cost_is_own = len(frees) >= _LEAST
         self.cost = _cost(frees if self.cost_is_own else
                           [(pages, ns) for pages, ns in shipped["free"]])
 
-    def samples(self, path: int, pages: int) -> tuple[Sequence[int], bool]:
-        """Durations in ns of the nearest class that has enough, and whether the recording has them.
+    def samples(self, group: Group) -> tuple[Sequence[int], bool]:
+        """Durations in ns, and whether the recording has them; empty where nobody has any.
 
-        Empty where neither has any.
+        Of the group if there are enough; else of the same size, longer or shorter by what idle time
+        makes of the others; else of the nearest size.
         """
-        wanted = size_class(pages)
-        for source, own in ((self._own, True), (self._shipped, False)):
-            near = sorted((abs(size - wanted), size) for kind, size in source
-                          if kind == path and len(source[kind, size]) >= _LEAST)
-            if near:
-                return source[path, near[0][1]], own
-        return (), False
+        if group not in self._found:
+            near = _near(self._own, group)
+            self._found[group] = (near, True) if near else (_near(self._shipped, group), False)
+        return self._found[group]
+
+
+def _near(source: Samples, group: Group) -> Sequence[int]:
+    path, size, idle = group
+    enough = {key: values for key, values in source.items()
+              if key[0] == path and len(values) >= _LEAST}
+    if not enough:
+        return ()
+    best = min(enough, key=lambda key: (abs(key[1] - size), key[2] != idle))
+    if best[2] == idle:
+        return enough[best]
+    ratios = [median(enough[path, one, True]) / median(enough[path, one, False])
+              for _, one, cold in enough if cold and (path, one, False) in enough]
+    factor = median(ratios) if ratios else 1.0
+    return [round(ns * factor if idle else ns / factor) for ns in enough[best]]
 
 
 def _own(demands: Iterable[Demand]) -> Samples:
-    found: dict[tuple[int, int], list[int]] = defaultdict(list)
+    found: dict[Group, list[int]] = defaultdict(list)
     for demand in demands:
         asks = demand.asks
-        for ask, (path, pages, ns) in enumerate(zip(asks.paths, asks.pages, asks.durations,
-                                                    strict=True)):
+        for ask, (path, pages, ns, idle) in enumerate(zip(
+                asks.paths, asks.pages, asks.durations, asks.idle, strict=True)):
             if path in KINDS:
-                kept = found[path, size_class(pages)]
+                kept = found[path, size_class(pages), bool(idle)]
                 if len(kept) < _MOST:
                     kept.append(ns - asks.freeing.get(ask, 0))
     return found
@@ -112,32 +132,42 @@ def shipped() -> Mapping[str, Any]:
     return found
 
 
-def pack(demands: Sequence[Demand], where: str, most: int = 64) -> dict[str, Any]:
-    """Figures of recordings, as shipped() has them: of each class at most so many quantiles."""
-    own = _own(demands)
-    made: dict[str, Any] = {"where": where}
+def pack(loads: Sequence[Sequence[Demand]], where: str, most: int = 100) -> dict[str, Any]:
+    """Figures of recordings, as shipped() has them. loads: of each kind of load its recordings;
+    each gives at most so many quantiles of a class.
+    """
+    made: dict[str, Any] = {"where": where, "spread": {}}
     for path, kind in KINDS.items():
-        made[kind] = {str(size): _thin(sorted(own[path, size]), most)
-                      for p, size in sorted(own) if p == path}
-    made["spread"] = {kind: round(_spread(demands, path), 3) for path, kind in KINDS.items()}
-    frees = [one for demand in demands for one in demand.frees]
+        classes: dict[Group, list[int]] = defaultdict(list)
+        for load in loads:
+            for group, values in _own(load).items():
+                if group[0] == path and len(values) >= _LEAST:
+                    classes[group] += _thin(sorted(values), most)
+        made[kind] = [{str(size): sorted(values) for (_, size, idle), values
+                       in sorted(classes.items()) if idle == cold} for cold in (False, True)]
+        made["spread"][kind] = {
+            "run": round(math.sqrt(sum(spreads) / len(spreads)), 3)
+            if (spreads := [one for load in loads for one in _variances([[d] for d in load], path)])
+            else 0.0,
+            "load": round(math.sqrt(sum(between) / len(between)), 3)
+            if (between := _variances(loads, path)) else 0.0}
+    frees = [one for load in loads for demand in load for one in demand.frees]
     made["free"] = sorted(frees[::max(len(frees) // 512, 1)])
     return made
 
 
-def _spread(demands: Sequence[Demand], path: int) -> float:
-    """Over the runs, of the medians of each size class."""
-    medians: dict[int, list[float]] = defaultdict(list)
-    for demand in demands:
-        for (kind, size), values in _own([demand]).items():
-            if kind == path and len(values) >= _LEAST:
-                medians[size].append(math.log(median(values)))
-    spreads = [variance(logs) for logs in medians.values() if len(logs) > 1]
-    return math.sqrt(sum(spreads) / len(spreads)) if spreads else 0.0
+def _variances(groups: Sequence[Sequence[Demand]], path: int) -> list[float]:
+    """Of the logarithms of the groups' medians, for each size class that several have."""
+    medians: dict[Group, list[float]] = defaultdict(list)
+    for demands in groups:
+        for group, values in _own(demands).items():
+            if group[0] == path and len(values) >= _LEAST:
+                medians[group].append(math.log(median(values)))
+    return [variance(logs) for logs in medians.values() if len(logs) > 1]
 
 
 def _thin(values: Sequence[int], most: int) -> list[int]:
-    """The values at equal steps of rank, the ends included."""
+    """The values in the middle of equal parts of rank."""
     if len(values) <= most:
         return list(values)
-    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
+    return [values[(2 * i + 1) * len(values) // (2 * most)] for i in range(most)]

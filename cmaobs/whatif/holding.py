@@ -10,7 +10,7 @@ from cmaobs.events import Kind, Operation, Path, Record
 from cmaobs.export.words import thread_name
 from cmaobs.runs import bits, runs, union
 from cmaobs.state import AreaState
-from cmaobs.whatif.demand import ASK, BEFORE, GIVE, REACH, Demand, Event
+from cmaobs.whatif.demand import ASK, BEFORE, GIVE, IDLE_NS, REACH, Demand, Event
 
 _EBUSY = -16
 _FREES = 4096  # measured releases that are kept
@@ -30,6 +30,7 @@ class Holding:
         self._times: dict[int, list[int]] = defaultdict(lambda: [0, 0])  # pages: ns, holds
         self._tids: set[int] = set()
         self._busy_until = 0
+        self._idle = True
 
     def begin(self, state: AreaState) -> None:
         """The first reading that can be used."""
@@ -66,6 +67,7 @@ class Holding:
         """An operation, of any kind."""
         demand = self.demand
         demand.operations += 1
+        self._idle = record.start_ns - self._busy_until > IDLE_NS
         if record.start_ns < self._busy_until:
             demand.overlapping += 1
         self._busy_until = max(self._busy_until, record.end_ns)
@@ -93,7 +95,7 @@ class Holding:
             self._close(time_ns, granules(demand.facts, record.pfn, record.count),
                         "releases that were not seen, noticed when their pages were granted again")
         ask = demand.asks.add(record.count, record.path, record.end_ns - record.start_ns,
-                              record.pfn if granted else 0)
+                              record.pfn if granted else 0, self._idle)
         if any(ret for _, ret in tries):
             demand.asks.tries[ask] = tuple(tries)
         if freeing := sum(call.end_ns - call.start_ns for call in operation.calls

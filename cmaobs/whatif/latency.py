@@ -7,7 +7,8 @@ flush adds or saves. Another one has a duration drawn from those measured for it
 The interval is for another run of the same demand, not for the mean of many: bootstrap replicates
 (recordings, then stretches of time in them, then measured durations, all drawn with replacement;
 the durations of a path longer or shorter together, as from one run to the next on the machine of
-the shipped figures), spread by the root of 2, since the run foretold strays as the recorded one.
+the shipped figures, or, where these are used, from one kind of load to another), spread by the root
+of 2, since the run foretold strays as the recorded one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import NamedTuple
 
 from cmaobs.events import Path
 from cmaobs.whatif.demand import Demand
-from cmaobs.whatif.figures import Figures, size_class
+from cmaobs.whatif.figures import Figures, Group, size_class
 from cmaobs.whatif.result import Result
 
 SHARES = {"p50_s": 0.5, "p99_s": 0.99, "worst_s": 1.0}
@@ -32,7 +33,6 @@ _STRETCHES = 20
 _DRAWS = 400  # of a kind and replicate; more asks weigh more instead
 _SIDES = (0.025, 0.975)
 
-Group = tuple[int, int]  # path, size class
 
 
 class Estimate(NamedTuple):
@@ -69,9 +69,9 @@ def stretches(demand: Demand, result: Result, figures: Figures) -> list[Stretch]
     made = [Stretch() for _ in range(_STRETCHES)]
     asks = demand.asks
     total = len(asks)
-    rows = zip(asks.paths, asks.pages, asks.durations, result.paths, result.extents,
+    rows = zip(asks.paths, asks.pages, asks.durations, asks.idle, result.paths, result.extents,
                result.flushed, strict=True)
-    for ask, (was, pages, ns, path, extents, flushed) in enumerate(rows):
+    for ask, (was, pages, ns, idle, path, extents, flushed) in enumerate(rows):
         if was == Path.NONE or path == Path.FAILED:
             continue
         stretch = made[ask * _STRETCHES // total]
@@ -79,7 +79,7 @@ def stretches(demand: Demand, result: Result, figures: Figures) -> list[Stretch]
         if path == was:
             stretch.own[path, bin_of(ns - asks.freeing.get(ask, 0) + flush_ns)] += 1
         else:
-            group = path, size_class(pages)
+            group = path, size_class(pages), bool(idle)
             stretch.needs[group] += 1
             stretch.flush_ns[group] += round(flush_ns)
     return made
@@ -133,14 +133,13 @@ def _mixture(drawn: Iterable[Stretch], figures: Figures, random: Random | None
         own.update(one.own)
         needs.update(one.needs)
         flush_ns.update(one.flush_ns)
-    stray = {path: round(random.gauss(0, spread) / math.log(2) * _PARTS) if random else 0
-             for path, spread in figures.spread.items()}
+    stray = {key: round(random.gauss(0, spread) / math.log(2) * _PARTS) if random else 0
+             for key, spread in figures.spread.items()}
     mixed: defaultdict[int, float] = defaultdict(float)
     for (path, number), count in own.items():
-        mixed[number + stray[path]] += count
+        mixed[number + stray[path, True]] += count
     for group, count in needs.items():
-        path, size = group
-        samples, _ = figures.samples(path, 1 << size)
+        samples, recorded = figures.samples(group)
         if not samples:
             continue
         if random is not None:
@@ -149,7 +148,7 @@ def _mixture(drawn: Iterable[Stretch], figures: Figures, random: Random | None
         weight = count / len(samples)
         more = flush_ns[group] / count
         for ns in samples:
-            mixed[bin_of(ns + more) + stray[path]] += weight
+            mixed[bin_of(ns + more) + stray[group[0], recorded]] += weight
     return mixed
 
 

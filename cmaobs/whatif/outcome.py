@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import mean, stdev
 from typing import Any
 
 from cmaobs.events import Path
@@ -18,6 +20,7 @@ from cmaobs.whatif.result import Result
 from cmaobs.whatif.rules import Rules
 
 VARIED = 12  # replays of the demand as it might have been
+_STUDENT = 2.18  # Student's t of 12 degrees of freedom, 97.5 %
 _GRANTED = (Path.HIT, Path.CONTIG)
 
 
@@ -88,7 +91,7 @@ def _counted(sums: Sequence[Sums], base: Sequence[Result], demands: Sequence[Dem
     return {
         "asks": asks, "hits": first.paths[Path.HIT], "contig": first.paths[Path.CONTIG],
         "failed": first.paths[Path.FAILED],
-        "hit_ratio": Estimate(ratios[0], min(ratios), max(ratios))._asdict() if ratios else None,
+        "hit_ratio": _foretold(ratios)._asdict() if ratios else None,
         "would_succeed": first.gained, "would_fail": first.lost,
         "assumed_share": counts["assumed"] / asks if asks else 0.0,
         "withheld_pages": {"mean": pages / max(sum(times), 1),
@@ -100,14 +103,24 @@ def _counted(sums: Sequence[Sums], base: Sequence[Result], demands: Sequence[Dem
     }
 
 
+def _foretold(ratios: Sequence[float]) -> Estimate:
+    """The first, and the 95 % prediction interval of one more such as all of them."""
+    low, high = min(ratios), max(ratios)
+    if low < high:
+        reach = _STUDENT * stdev(ratios) * math.sqrt(1 + 1 / len(ratios))
+        low = max(min(low, mean(ratios) - reach), 0.0)
+        high = min(max(high, mean(ratios) + reach), 1.0)
+    return Estimate(ratios[0], low, high)
+
+
 def _origins(runs: Sequence[Sequence[Stretch]], figures: Figures) -> Mapping[str, int]:
     """How many durations are the ask's own, drawn from the recording, and from elsewhere."""
     found: Counter[str] = Counter(own=0, recording=0, shipped=0, none=0)
     for run in runs:
         for stretch in run:
             found["own"] += sum(stretch.own.values())
-            for (path, size), count in stretch.needs.items():
-                samples, own = figures.samples(path, 1 << size)
+            for group, count in stretch.needs.items():
+                samples, own = figures.samples(group)
                 found["recording" if own else "shipped" if samples else "none"] += count
     return dict(found)
 

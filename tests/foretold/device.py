@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Inside the device: recordings of workloads under several values of batch, into a directory.
 
-    python tests/foretold/device.py DIRECTORY [LOAD...]
+    python tests/foretold/device.py DIRECTORY [--seed N] [LOAD...]
 
 One observer records all runs, so that they differ in nothing but batch. Each load is recorded with
 batch = 0 before and after the others; those of FIGURES three times with each of two.
@@ -9,9 +9,9 @@ batch = 0 before and after the others; those of FIGURES three times with each of
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
-import sys
 import threading
 import time
 from pathlib import Path
@@ -28,7 +28,7 @@ from foretold.loads import FIGURES, LOADS, Alloc, Free, Load, Scan, Script, Slee
 BATCHES = (0, 16, 64, 512, 0)
 FIGURED = (64, 0) * 3
 AREA = "reserved"
-_SEED = 7
+_TRIES = 3
 
 
 def act(script: Script, area: Area, heap: Heap) -> None:
@@ -51,7 +51,7 @@ def act(script: Script, area: Area, heap: Heap) -> None:
         heap.release(handle)
 
 
-def perform(load: Load) -> None:
+def perform(load: Load, seed: int) -> None:
     """All threads of a load, and what fills memory meanwhile."""
     area = find(Path("/"), AREA)
     heap = Heap(area, touch=False)
@@ -59,7 +59,7 @@ def perform(load: Load) -> None:
     if pressure:
         time.sleep(2)
     crew = [threading.Thread(target=act, args=(
-        load.script(random.Random(f"{_SEED}/{load.name}/{n}")), area, heap))
+        load.script(random.Random(f"{seed}/{load.name}/{n}")), area, heap))
         for n in range(load.threads)]
     for thread in crew:
         thread.start()
@@ -70,21 +70,21 @@ def perform(load: Load) -> None:
     heap.close()
 
 
-def started(load: Load) -> int:
+def started(load: Load, seed: int) -> int:
     """A process that performs the load; its id."""
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            perform(load)
+            perform(load, seed)
             status = 0
         finally:
             os._exit(status)
     return child
 
 
-def record(session: Session, load: Load, batch: int, path: Path) -> None:
-    """From a reading to the second reading after the load."""
+def record(session: Session, load: Load, batch: int, path: Path, seed: int) -> bool:
+    """From a reading to the second reading after the load; whether no record was lost."""
     area = find(Path("/"), AREA)
     area.batch.write_text("0")
     area.batch.write_text(str(batch))
@@ -95,7 +95,7 @@ def record(session: Session, load: Load, batch: int, path: Path) -> None:
             if isinstance(step, Batch):
                 records += len(step.data)
             elif not child:
-                child, lost = started(load), step.losses.total
+                child, lost = started(load, seed), step.losses.total
             if not child:
                 continue
             writer.add(step)
@@ -103,20 +103,28 @@ def record(session: Session, load: Load, batch: int, path: Path) -> None:
                 left = 1
             elif left == 1 and isinstance(step, Reading):
                 if step.losses.total != lost:
-                    raise RuntimeError(f"records were lost: {step.losses}")
+                    print(f"{path.name}: records were lost, once more", flush=True)
+                    return False
                 break
     print(f"{path.name}: {records} bytes of records, {time.monotonic() - began:.1f} s", flush=True)
+    return True
 
 
 def main() -> None:
-    directory, *names = sys.argv[1:]
-    out = Path(directory)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_args()
+    out, names = Path(args.directory), args.names
     out.mkdir(parents=True, exist_ok=True)
     session = Session(Options(reading_s=0.5, ring_pages=4096))
     try:
         for load in [load for load in (*FIGURES, *LOADS) if not names or load.name in names]:
             for run, batch in enumerate(FIGURED if load in FIGURES else BATCHES):
-                record(session, load, batch, out / f"{load.name}-{run}-{batch}.cmarec")
+                path = out / f"{load.name}-{run}-{batch}.cmarec"
+                if not any(record(session, load, batch, path, args.seed) for _ in range(_TRIES)):
+                    raise RuntimeError(f"records of {load.name} were lost {_TRIES} times")
     finally:
         session.close()
         find(Path("/"), AREA).batch.write_text("64")

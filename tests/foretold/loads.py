@@ -141,7 +141,7 @@ LOADS = (
     Load("mixed", "sizes 1 to 256, up to 12 held, any order", 1, mixed),
     Load("fragmenting", "odd sizes with very different lives", 1, fragmenting),
     Load("scans", "two sizes, and scans of 24 to 700 pages", 1, scanned),
-    Load("pressure", "two buffers in turn while memory is filled", 1, ping_pong, floor=64),
+    Load("pressure", "two buffers in turn while memory is filled", 1, ping_pong, floor=16),
     Load("threads", "8 threads that know nothing of each other", 8, threads),
     Load("bursts", "30 buffers at once, 9 times", 1, bursts),
     Load("growing", "each larger than the one before: nothing to gain", 1, growing),

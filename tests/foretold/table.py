@@ -18,7 +18,7 @@ from cmaobs.events import Path as Way
 from cmaobs.recording import RecordingSource
 from cmaobs.report.whatif_text import seconds
 from cmaobs.whatif import figures
-from cmaobs.whatif.demand import Demand
+from cmaobs.whatif.demand import REACH, Demand
 from cmaobs.whatif.latency import measured
 from cmaobs.whatif.search import Task, outcomes
 from foretold.loads import FIGURES, LOADS, Load
@@ -47,6 +47,7 @@ class Row(NamedTuple):
 
     load: str
     batch: int
+    reached: int  # times that reclaim asked the shrinker, in the recordings foretold from
     hits: Compared
     p50: Compared
     p99: Compared
@@ -65,30 +66,45 @@ def _time(one: Compared) -> tuple[str, str, str]:
             seconds(one.measured), f"{one.measured / one.value - 1:+.0%}")
 
 
+Recorded = Mapping[str, Sequence[Demand]]  # by load
+
+
+def recorded(out: Path) -> Recorded:
+    """What figures are made of."""
+    files = {load.name: [str(file) for file in sorted(out.glob(f"{load.name}-*.cmarec"))]
+             for load in (*FIGURES, *LOADS)}
+    return {name: gathered(some)[0] for name, some in files.items() if some}
+
+
 def rows(out: Path) -> Iterator[Row]:
-    """Of all loads that were recorded."""
+    """Of all loads that were recorded. A load's own hits have no part in its foretelling."""
+    known = recorded(out)
     for load in LOADS:
         files = sorted(out.glob(f"{load.name}-*.cmarec"))
         before = [str(file) for file in files if _batch(file) == 0]
         after = [file for file in files if _batch(file)]
         if before and after:
-            yield from _rows(load, before, after)
+            others = figures.pack([some for name, some in known.items() if name != load.name], "")
+            yield from _rows(load, before, after, others)
 
 
 def _batch(file: Path) -> int:
     return int(file.stem.rsplit("-", 1)[1])
 
 
-def _rows(load: Load, before: Sequence[str], after: Sequence[Path]) -> Iterator[Row]:
+def _rows(load: Load, before: Sequence[str], after: Sequence[Path],
+          others: Mapping[str, Any]) -> Iterator[Row]:
     demands, _ = gathered(list(before))
-    drawn = figures.Figures(demands, figures.shipped())
+    drawn = figures.Figures(demands, others)
+    reached = sum(demand.events.kinds.count(REACH) for demand in demands)
     foretold = outcomes([Task("rfc", _batch(file)) for file in after], demands, drawn,
                         lambda _: None)
     for file, one in zip(after, foretold, strict=True):
         seen, _ = gathered([str(file)])
         times = measured(seen)
         assert times is not None
-        yield Row(load.name, _batch(file), Compared(*one["hit_ratio"].values(), _hits(seen)),
+        yield Row(load.name, _batch(file), reached,
+                  Compared(*one["hit_ratio"].values(), _hits(seen)),
                   *(Compared(*one["latency"][name].values(), times[name])
                     for name in ("p50_s", "p99_s")))
 
@@ -105,7 +121,9 @@ def summary(found: Sequence[Row]) -> str:
     for name in ("hits", "p50", "p99"):
         within = sum(getattr(row, name).within for row in found)
         told.append(f"{name} {within} of {len(found)}")
-    return "Measured within the stated interval: " + ", ".join(told) + "."
+    came = sorted({row.load for row in found if row.reached})
+    return ("Measured within the stated interval: " + ", ".join(told) + ". Reclaim asked the "
+            f"shrinker in: {', '.join(came) or 'none of them'}.")
 
 
 def main() -> None:
@@ -125,10 +143,9 @@ def main() -> None:
 
 
 def _figures(out: Path, path: Path) -> None:
-    files = sorted(str(file) for load in FIGURES for file in out.glob(f"{load.name}-*.cmarec"))
-    source = RecordingSource(files[0])
+    source = RecordingSource(str(next(out.glob("*.cmarec"))))
     source.close()
-    made: Mapping[str, Any] = figures.pack(gathered(files)[0], _where(source.identity))
+    made = figures.pack(list(recorded(out).values()), _where(source.identity))
     path.write_text(json.dumps(made) + "\n")
 
 

@@ -148,3 +148,11 @@ def test_what_failed_is_held_as_long_as_others_of_its_size() -> None:
     result = Replay(demand, named("rfc"), 1).run()
     assert bytes(result.paths) == bytes([Path.CONTIG, Path.HIT])
     assert result.deferred == 2
+
+
+def test_an_allocation_after_idle_time_is_told_from_one_right_after_another() -> None:
+    at = 10 ** 6
+    (demand,), _ = gathered(at_rest(100), batch(
+        alloc(at, at + 100, BASE, 16), alloc(at + 200, at + 300, BASE + 16, 16),
+        alloc(3 * at, 3 * at + 100, BASE + 32, 16)), batch(watermark=10 * at))
+    assert list(demand.asks.idle) == [1, 0, 1]

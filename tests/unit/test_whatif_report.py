@@ -22,8 +22,10 @@ from cmaobs.whatif.rules import named
 
 HITS = {str(size): [10_000 + 500 * i for i in range(40)] for size in (0, 4, 8)}
 SHIPPED: dict[str, Any] = {
-    "where": "a machine that there is not", "spread": {"hit": 0.1, "contig": 0.05}, "hit": HITS,
-    "contig": {"4": [300_000 + 10_000 * i for i in range(40)]},
+    "where": "a machine that there is not",
+    "spread": {kind: {"run": 0.1, "load": 0.05} for kind in ("hit", "contig")},
+    "hit": [HITS, {"0": [2 * ns for ns in HITS["0"]]}],
+    "contig": [{"4": [300_000 + 10_000 * i for i in range(40)]}, {}],
     "free": [[pages, 2000 + 100 * pages] for pages in (1, 4, 16, 64) for _ in range(10)]}
 
 
@@ -105,7 +107,7 @@ def test_the_recordings_own_hits_are_preferred() -> None:
     for ask in range(1, 60):
         demand.asks.paths[ask], demand.asks.durations[ask] = Path.HIT, 7000
     drawn = figures.Figures([demand], SHIPPED)
-    assert drawn.samples(Path.HIT, 16) == ([7000] * 59, True)
+    assert drawn.samples((Path.HIT, 4, False)) == ([7000] * 59, True)
     found = outcome([demand], named("rfc"), 64, drawn)
     assert found["durations"] == {"own": 60, "recording": 140, "shipped": 0, "none": 0}
 
@@ -181,5 +183,26 @@ def test_the_shipped_figures_say_where_they_are_from() -> None:
     found = figures.shipped()
     assert found["where"]
     assert set(found) == {"where", "spread", "hit", "contig", "free"}
-    assert all(values == sorted(values) and min(values) > 0
-               for kind in ("hit", "contig") for values in found[kind].values())
+    assert all(values == sorted(values) and min(values) > 0 for kind in ("hit", "contig")
+               for sizes in found[kind] for values in sizes.values())
+
+
+def test_after_idle_time_the_same_size_takes_as_much_longer_as_others_do() -> None:
+    drawn = figures.Figures([loop()], SHIPPED)
+    hot, _ = drawn.samples((Path.HIT, 4, False))
+    idle, own = drawn.samples((Path.HIT, 4, True))
+    assert idle == [2 * ns for ns in hot]
+    assert not own
+    assert drawn.samples((Path.HIT, 0, True))[0] == [2 * ns for ns in HITS["0"]]
+    assert drawn.samples((Path.HIT, 9, False))[0] == HITS["8"]
+
+
+def test_figures_of_several_loads_tell_how_far_runs_and_loads_stray() -> None:
+    one, same, other = loop(), loop(), loop()
+    for i in range(len(other.asks)):
+        other.asks.durations[i] *= 2
+    made = figures.pack([[one, same], [other, other]], "here", most=10)
+    assert made["spread"]["contig"] == {"run": 0.0, "load": pytest.approx(0.49, abs=0.01)}
+    assert made["spread"]["hit"] == {"run": 0.0, "load": 0.0}
+    hot, idle = made["contig"]
+    assert (len(hot["4"]), idle) == (20, {})
