@@ -15,7 +15,7 @@ GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:
 
 .PHONY: help run test demo docs setup setup-test setup-matrix kernel lint test-unit test-page test-lane \
 	test-vm test-device test-plain test-others test-matrix test-defects test-defects-debug test-owner test-system check-kernel \
-	soak-debug soak-model overhead bench-check soak clean
+	soak-debug soak-model overhead bench-check whatif-check bench-whatif soak clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -78,8 +78,8 @@ soak-model: setup-test
 
 ## make test-lane     the compiled fast lane under the address and undefined behaviour sanitizers
 test-lane: setup-test
-	tests/sanitized tests/property/test_lane.py tests/unit/test_sanity.py \
-		tests/unit/test_ring.py tests/unit/test_recording_damage.py
+	tests/sanitized tests/property/test_lane.py tests/property/test_whatif.py tests/property/test_whatif_input.py \
+		tests/unit/test_sanity.py tests/unit/test_ring.py tests/unit/test_recording_damage.py
 
 ## make test-device   inside the device: probes, counts, rules and verdicts on the patched kernel
 test-device: setup-test
@@ -142,6 +142,19 @@ bench-check: setup-test
 	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel $(DEVICE) \
 		--append "cma_defer_batch=64" -- $(PYTHON) tests/bench/checking.py device build/bench-check
 	@$(PYTHON) tests/bench/checking.py table build/bench-check
+
+## make whatif-check  what whatif foretells, against what the device then does; SEED=N LOADS="NAME..." WHATIF=FILE writes the table, FIGURES=FILE the figures
+whatif-check: setup-test
+	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel $(DEVICE) --timeout 1200 \
+		--append "cma_defer_batch=64" -- env PYTHONPATH=.:tests $(PYTHON) \
+		tests/foretold/device.py build/whatif-check $(if $(SEED),--seed $(SEED)) $(LOADS)
+	@[ -z "$(FIGURES)" ] || PYTHONPATH=.:tests $(PYTHON) tests/foretold/table.py \
+		--figures build/whatif-check $(FIGURES)
+	@PYTHONPATH=.:tests $(PYTHON) tests/foretold/table.py build/whatif-check $(WHATIF)
+
+## make bench-whatif  operations replayed per second of one processor, by policy; OPERATIONS=N
+bench-whatif: setup-test
+	@PYTHONPATH=.:tests $(PYTHON) tests/bench/replaying.py $(or $(OPERATIONS),1000000)
 
 ## make soak          10 million operations in the device: no false alarm; KIND=patched|batch0|plain OPERATIONS=N WAY=live|record
 soak: setup-test

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cmaobs.runs import Run, bits, first_fit, runs, union
-from cmaobs.state import AreaFacts
+from cmaobs.choices import flushed, granules, holds, lowest, next_start, place
+from cmaobs.runs import Run, bits, runs, union
 from cmaobs.steps import (
     PLAIN,
     RFC,
@@ -66,45 +66,18 @@ __all__ = [
 EBUSY = 16
 
 
-def granules(facts: AreaFacts, pfn: int, count: int) -> int:
-    """The bits that stand for count pages from pfn on, rounded up as the kernel does."""
-    order = facts.order_per_bit
-    return bits((pfn - facts.base_pfn) >> order, -(-count >> order))
-
-
-def lowest(facts: AreaFacts, clear: int, count: int, align: int, start: int = 0) -> int | None:
-    """R4: first granule of the lowest aligned run of clear bits from start on.
-
-    align is an order of pages relative to pfn 0, as cma_bitmap_aligned_mask()
-    and cma_bitmap_aligned_offset() have it. None also where count is 0.
-    """
-    order = facts.order_per_bit
-    mask = (1 << (align - order)) - 1 if align > order else 0
-    offset = (facts.base_pfn & ((1 << align) - 1)) >> order
-    if not count:
-        return None
-    return first_fit(clear, facts.count >> order, -(-count >> order), mask, offset, start)
-
-
-def next_start(facts: AreaFacts, pfn: int, align: int) -> int:
-    """R7: the granule from which the search goes on after -EBUSY at pfn."""
-    order = facts.order_per_bit
-    step = 1 << (align - order) if align > order else 1
-    return ((pfn - facts.base_pfn) >> order) + step
-
-
 def step(policy: Policy, state: State, made: Step) -> State | Fault:
     """The state after one step, or why the rules forbid it."""
     state = replace(state, time=state.time + 1)
     match made:
-        case Pick(count, align, start, pfn):
-            return _pick(state, count, align, start, pfn)
+        case Pick():
+            return _pick(policy, state, made)
         case Unpick(pfn, count):
             return replace(state, reserved=state.reserved & ~granules(state.facts, pfn, count))
         case Fetch(pfn, count, hit):
             return _fetch(policy, state, pfn, count, hit)
-        case Flush(taken):
-            return _flush(state, taken)
+        case Flush():
+            return _flush(policy, state, made)
         case Give(pfn, count):
             return _give(state, pfn, count)
         case Contig(pfn, count, ret):
@@ -126,9 +99,15 @@ def _pages(state: State, pfn: int, count: int) -> int:
     return bits(pfn - state.facts.base_pfn, count)
 
 
-def _pick(state: State, count: int, align: int, start: int, pfn: int | None) -> State | Fault:
+def _pick(policy: Policy, state: State, made: Pick) -> State | Fault:
     facts = state.facts
-    found = lowest(facts, ~state.reserved, count, align, start)
+    count, align, start, pfn = made
+    if "R4" in policy.own and pfn is not None:
+        at = (pfn - facts.base_pfn) >> facts.order_per_bit
+        clear = granules(facts, pfn, count) & ~state.reserved
+        found = lowest(facts, clear, count, align, start) if at >= start else None
+    else:
+        found = place(policy, state, count, align, start)
     want = None if found is None else facts.base_pfn + (found << facts.order_per_bit)
     if pfn != want:
         return Fault("R4", f"{want} picked", f"{pfn}")
@@ -138,18 +117,14 @@ def _pick(state: State, count: int, align: int, start: int, pfn: int | None) -> 
 
 
 def _fetch(policy: Policy, state: State, pfn: int, count: int, hit: bool) -> State | Fault:
-    held = _holds(state.extents, pfn, count)
-    could = held or (policy.merge and _holds(_joined(state.extents), pfn, count))
+    held = holds(state.extents, pfn, count)
+    could = held or (policy.merge and holds(_joined(state.extents), pfn, count))
     if (hit and not could) or (held and not hit):
         return Fault("R5", "a hit" if held else "a miss", "a hit" if hit else "a miss")
     if not hit:
         return state
     return replace(state, extents=_without(state, _pages(state, pfn, count)),
                    owned=state.owned | _pages(state, pfn, count))
-
-
-def _holds(extents: tuple[Extent, ...], pfn: int, count: int) -> bool:
-    return any(e.pfn <= pfn and pfn + count <= e.pfn + e.pages for e in extents)
 
 
 def _joined(extents: tuple[Extent, ...]) -> tuple[Extent, ...]:
@@ -177,13 +152,19 @@ def _without(state: State, gone: int) -> tuple[Extent, ...]:
     return tuple(left)
 
 
-def _flush(state: State, taken: tuple[Run, ...]) -> State | Fault:
-    pages = union(taken, state.facts.base_pfn)
-    if not all(count for _, count in taken):
+def _flush(policy: Policy, state: State, made: Flush) -> State | Fault:
+    pages = union(made.taken, state.facts.base_pfn)
+    if not all(count for _, count in made.taken):
         return Fault("R5", "no empty extent", "an extent of 0 pages")
-    if pages != state.deferred:
-        return Fault("R6", f"{state.defer_count} pages off the list", f"{pages.bit_count()} pages")
-    return replace(state, extents=(), moving=state.moving | pages)
+    if "R6" in policy.own and made.run is not None:
+        if pages & ~state.deferred or _pages(state, *made.run) & state.deferred & ~pages:
+            return Fault("R12", "what the run overlaps off the list", f"{made.taken}")
+    else:
+        want = union(flushed(policy, state, made.run), state.facts.base_pfn)
+        if pages != want:
+            return Fault("R6", f"{want.bit_count()} pages off the list",
+                         f"{pages.bit_count()} pages")
+    return replace(state, extents=_without(state, pages), moving=state.moving | pages)
 
 
 def _give(state: State, pfn: int, count: int) -> State | Fault:
@@ -204,6 +185,8 @@ def _contig(state: State, pfn: int, count: int, ret: int) -> State | Fault:
 
 def _defer(policy: Policy, state: State, pfn: int, count: int) -> State | Fault:
     pages = _pages(state, pfn, count)
+    if policy.keep is not None and state.defer_count + count > policy.keep:
+        return Fault("R2", f"{policy.keep} pages kept at most", f"{count} more deferred")
     if not state.batch or not policy.deferral:
         return Fault("R1", "free_contig_range() while batch is 0", "a deferred release")
     if pages & ~state.owned:
@@ -225,13 +208,15 @@ def _scan(policy: Policy, state: State, asked: int, returned: int | None,
     pages = union(taken, state.facts.base_pfn)
     total = sum(count for _, count in taken)
     want = None if asked < state.batch else min(asked, state.defer_count)
+    if "R9" in policy.own:
+        want = total if returned is not None else None
     if returned != want or total != (want or 0):
         return Fault("R9", f"{want} freed and returned", f"{total} freed, {returned} returned")
     if not all(count for _, count in taken):
         return Fault("R5", "no empty extent", "an extent of 0 pages")
     if total != pages.bit_count() or pages & ~state.deferred:
         return Fault("R12", "each page freed once, from the list", "others")
-    if not _from_head(policy, state, pages):
+    if "R9" not in policy.own and not _from_head(policy, state, pages):
         return Fault("R9", "extents from the head, the last one split", "others")
     return replace(state, extents=_without(state, pages), moving=state.moving | pages)
 

@@ -21,12 +21,21 @@ class Policy:
     deferral: False is a kernel without deferred freeing. merge: adjacent
     extents may make one, against R5. oldest_first: scans take the oldest
     extent first, against R9. flush_at_zero: batch = 0 gives extents back.
+    prefer_deferred: a run inside an extent is picked before a lower one, against R4.
+    flush_overlap: a miss gives back only the extents that it overlaps, against R6. keep: pages
+    that the list holds at most; a release that would make it longer is direct; None: no limit.
+    own: rules of R4, R6 and R9 in place of which something else chooses; pages must still be
+    in one place each.
     """
 
     deferral: bool = True
     merge: bool = False
     oldest_first: bool = False
     flush_at_zero: bool = True
+    prefer_deferred: bool = False
+    flush_overlap: bool = False
+    keep: int | None = None
+    own: frozenset[str] = frozenset()
 
 
 RFC = Policy()
@@ -103,9 +112,10 @@ class Fetch(NamedTuple):
 
 
 class Flush(NamedTuple):
-    """R6: extents leave the list after a miss, or because batch became 0."""
+    """R6: extents leave the list after a miss on a run, or because batch became 0 (run None)."""
 
     taken: tuple[Run, ...]
+    run: Run | None = None
 
 
 class Give(NamedTuple):

@@ -66,6 +66,12 @@ OVERHEAD: Mapping[str, str] = {
     "doctor": "Reads files under /proc and /sys.",
     "top": "Without SOURCE that of `check`. Of a remote exporter one scrape each interval.",
     "load": "It is load: see OPTIONS for what bounds it.",
+    "fleet": "Nothing on the kernel. `--add` takes as long as `whatif`; the report reads all the "
+             "Parquet files, 6 KB for each recording.",
+    "whatif": "Nothing on the kernel. Reading takes about 12 us of processor time an operation; a "
+              "replay about 0.3 us by a policy that has a name, and 40 us by a class of yours or "
+              "where pages share bits, 13 times where threads or reclaim leave something to "
+              "chance. All processors are used.",
 }
 
 _LOST = ("lost", "`nothing`, or what the observer lost, by kind. Each loss makes the verdict "
@@ -161,6 +167,31 @@ FIELDS: Mapping[str, Callable[[], Iterator[tuple[str, str]]]] = {
         ("P50, P99", "The true value lies between the two figures."),
         ("latest failures", "Time, area, pages asked for, errno, thread/pid and how long it "
                             "took."))),
+    "fleet": lambda: iter((
+        ("gains, open, loses", "Recordings (of a kernel: their share) whose p99 of cma_alloc, or "
+                               "else p50, would be less than without deferral, neither, or more, "
+                               "beyond both 95 % intervals."),
+        ("hits", "Of the allocations that were granted."),
+        ("withheld", "Pages on the deferred list, on average."),
+        ("caller, in cma_alloc, share", "The name of the thread that asked, the time that it spent "
+                                        "there as recorded, and its share of all."),
+        ("devices, allocations, pages, failed", "As recorded."))),
+    "whatif": lambda: iter((
+        ("left out or mended", "What of the recordings was not used, or was made up for: lost "
+                               "records, gaps, damage, jumps of clocks."),
+        ("as recorded", "What the kernel did when it was recorded."),
+        ("policy, batch", "The rules that the demand was replayed under, and their batch."),
+        ("hit ratio", "Of the allocations that were granted; in parentheses the least and the most "
+                      "of replays with other timing, where threads or reclaim leave it open."),
+        ("p50, p99, worst", "Latency of cma_alloc where pages were granted, with the 95 % interval "
+                            "for one more run of the same demand."),
+        ("failed", "Allocations that got nothing."),
+        ("withheld", "Pages on the deferred list, which nobody else can use: on average, and at "
+                     "most."),
+        ("flushed, scanned", "Pages given back by allocations that missed, and by reclaim."),
+        ("fragmentation", "The share of the clear pages that is not in the longest run; mean over "
+                          "time."),
+        ("assumed", "What was taken to be so, and how much of the answer rests on it."))),
     "load": lambda: iter((
         ("allocations", "Granted of attempted, pages, and failures by errno."),
         ("releases", "Releases and pages; those before their time made room, or ended the run."),
@@ -202,6 +233,16 @@ CAVEATS: Mapping[str, Rows] = {
                                            " another."),
                  ("Who holds", "is known where page_owner or the kernel's list of dma-bufs "
                                "tells; only `check` and `serve` see who asks.")),
+    "fleet": (("A recording", "counts for the day on which it begins, and is as long as it is: a "
+               "device that was recorded longer weighs more in hits."),
+              ("The same caveats", "as of `cmaobs whatif` hold for each recording.")),
+    "whatif": (("The time of each allocation", "is kept as it was recorded: an application that is "
+                "served faster may ask for more, or earlier."),
+               ("A kernel without the patch", "does not show when reclaim would have come, so "
+                "pages withheld and hits are upper bounds."),
+               ("Durations of paths that were not recorded", "are those of an emulated machine, "
+                "which is far slower than hardware; the report says how many."),
+               ("--policy FILE.py:CLASS", "runs that file.")),
     "doctor": (("Without privileges", "less can be seen, and that is then told as unknown or "
                                       "missing."),),
 }
@@ -213,7 +254,8 @@ STATUS_VERDICT: Rows = (
 _STATUS_DONE: Rows = (STATUS_VERDICT[2],)
 STATUS: Mapping[str, Rows] = {
     **dict.fromkeys(("serve", "check", "replay", "demo", "explain"), STATUS_VERDICT),
-    **dict.fromkeys(("record", "export", "doctor"), (("0", "Done."), *_STATUS_DONE)),
+    **dict.fromkeys(("record", "export", "doctor", "whatif", "fleet"),
+                    (("0", "Done."), *_STATUS_DONE)),
     "top": (("0", "You quit. With `--once` or `--json` the verdict, as "
                   "below: agree."), *STATUS_VERDICT[1:]),
     "snapshot": (("0", "Done."), *_STATUS_DONE, ("3", "An area could not be read.")),
@@ -226,5 +268,7 @@ SEE_ALSO: Mapping[str, Sequence[str]] = {
     "record": ("replay", "export", "top"), "replay": ("record", "explain", "export"),
     "snapshot": ("check", "doctor"), "doctor": ("check",), "demo": ("replay", "check"),
     "explain": ("check", "replay"), "export": ("record", "replay"), "top": ("serve", "record"),
-    "load": ("check",),
+    "load": ("check",), "whatif": ("record", "replay", "export",
+                                                                      "fleet"),
+    "fleet": ("whatif", "export"),
 }

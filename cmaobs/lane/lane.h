@@ -85,6 +85,52 @@ uint64_t lane_n_calls(struct lane *lane);
 void lane_calls(struct lane *lane, void *out);
 uint64_t lane_recent(struct lane *lane, uint32_t index, void *out, uint64_t room);
 
+/*
+ * A demand under other rules: what cmaobs/whatif/replay.py does by the model, for the policies
+ * that have names. Arrays are columns of cmaobs/whatif/demand.py; pfns are absolute.
+ */
+struct lane_policy {
+	uint64_t batch;
+	uint64_t keep;		/* UINT64_MAX: no limit */
+	uint32_t deferral, prefer_deferred, flush_overlap, oldest_first;
+	uint32_t as_recorded;	/* batch changes as it was written */
+	uint32_t unused;
+	uint64_t chance;	/* seed of lane_busy(); 0: never busy */
+	uint64_t contig, busy;	/* calls recorded, and those that returned -EBUSY */
+};
+
+struct lane_demand {
+	uint64_t base, pages;
+	int64_t start_ns, end_ns;
+	uint64_t n_events;
+	const int64_t *times;
+	const uint8_t *kinds;
+	const int64_t *asks, *a, *b;
+	const uint8_t *was;	/* path recorded, by ask */
+	const int64_t *got;	/* pfn granted, by ask */
+	uint64_t n_tries;	/* by ask, ascending */
+	const int64_t *tries;	/* ask, pfn, ret */
+	uint64_t n_reserved, n_extents;
+	const uint64_t *reserved, *extents;	/* first page, pages; extents newest first */
+};
+
+struct lane_replayed {
+	uint8_t *paths;		/* by ask, as the next three */
+	int64_t *pfns;
+	int64_t *flushed, *extents;
+	uint64_t bins;		/* equal parts of the time */
+	uint64_t *sums;		/* pages times ns on the list, by part */
+	uint64_t *most, *clear, *longest;	/* by part; the last two at its end */
+	uint64_t peak, assumed, contig, flushes, scans, scanned_pages, stopped, deferred, direct;
+	uint64_t unreleased;
+};
+
+/* 0: done. -1: no memory. 1: events of pages that are not the area's. */
+int lane_replay(const struct lane_demand *demand, const struct lane_policy *policy,
+		struct lane_replayed *out);
+/* Whether a try whose answer is not known is taken to be -EBUSY. */
+int lane_busy(uint64_t chance, uint64_t ask, uint64_t try_, uint64_t contig, uint64_t busy);
+
 /* Copy records out of the ring's stride; returns how many. */
 uint64_t lane_gather(const uint8_t *ring, uint64_t bytes, void *out, uint64_t *used);
 

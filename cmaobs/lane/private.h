@@ -70,7 +70,9 @@ struct lane {
 };
 
 /* state.c */
+uint64_t next_bit(const struct area *a, uint64_t at, uint64_t end, bool set);
 uint64_t lowest(struct area *a, uint64_t pages, unsigned int align);
+uint64_t lowest_from(const struct area *a, uint64_t at, uint64_t pages, unsigned int align);
 bool all_set(const struct area *a, uint64_t first, uint64_t pages);
 void mark(struct area *a, uint64_t first, uint64_t pages, bool set);
 struct lane_piece *holder(struct area *a, uint64_t first, uint64_t pages);

@@ -6,7 +6,7 @@
 
 #include "private.h"
 
-static uint64_t next_bit(const struct area *a, uint64_t at, uint64_t end, bool set)
+uint64_t next_bit(const struct area *a, uint64_t at, uint64_t end, bool set)
 {
 	while (at < end) {
 		uint64_t word = a->bitmap[at / 64];
@@ -24,13 +24,19 @@ static uint64_t next_bit(const struct area *a, uint64_t at, uint64_t end, bool s
 /* R4: first page of the lowest aligned run of clear bits, or NOWHERE. */
 uint64_t lowest(struct area *a, uint64_t pages, unsigned int align)
 {
+	a->low = next_bit(a, a->low, a->pages, false);
+	return lowest_from(a, a->low, pages, align);
+}
+
+/* The same of those from a page on. */
+uint64_t lowest_from(const struct area *a, uint64_t at, uint64_t pages, unsigned int align)
+{
 	uint64_t mask = align < 64 ? (1ULL << align) - 1 : UINT64_MAX;
-	uint64_t offset = a->base & mask, at;
+	uint64_t offset = a->base & mask;
 
 	if (!pages || pages > a->pages)
 		return NOWHERE;
-	a->low = next_bit(a, a->low, a->pages, false);
-	for (at = a->low;;) {
+	for (;;) {
 		uint64_t end;
 
 		at = ((at + offset + mask) & ~mask) - offset;

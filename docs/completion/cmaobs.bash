@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/cmaobs
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_cmaobs_subparsers=(serve check record replay snapshot doctor demo explain export top load)
+_shtab_cmaobs_subparsers=(serve check record replay snapshot doctor demo explain export top load whatif fleet)
 
 _shtab_cmaobs_serve_option_strings=(-h --help --listen --attach --interval --duration --ring-pages --root --stacks --buffers --lent --policy --callers --evidence --evidence-files --evidence-bytes --record --max-size --status --config --json)
 _shtab_cmaobs_check_option_strings=(-h --help --attach --interval --duration --ring-pages --root --stacks --buffers --lent --policy --callers --evidence --evidence-files --evidence-bytes --record --max-size --config --json)
@@ -18,6 +18,8 @@ _shtab_cmaobs_explain_option_strings=(-h --help --html --policy --json)
 _shtab_cmaobs_export_option_strings=(-h --help --format -o --output --policy)
 _shtab_cmaobs_top_option_strings=(-h --help --interval --area --total --once --at --no-color --duration --attach --ring-pages --root --policy --config --json)
 _shtab_cmaobs_load_option_strings=(-h --help --area --source --threads --sizes --lifetime --rate --duration --operations --seed --touch --share --reserve --scan --scan-rate --batch --batch-rate --pressure --floor --release-leftover --json)
+_shtab_cmaobs_whatif_option_strings=(-h --help --policy --batch --objective --html --json)
+_shtab_cmaobs_fleet_option_strings=(-h --help --add --device --policy --batch --json)
 _shtab_cmaobs_option_strings=(-h --help --version)
 
 _shtab_cmaobs_serve___root_COMPGEN=_shtab_compgen_dirs
@@ -45,6 +47,8 @@ _shtab_cmaobs_export___output_COMPGEN=_shtab_compgen_files
 _shtab_cmaobs_top_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_cmaobs_top___root_COMPGEN=_shtab_compgen_dirs
 _shtab_cmaobs_top___config_COMPGEN=_shtab_compgen_files
+_shtab_cmaobs_whatif___html_COMPGEN=_shtab_compgen_files
+_shtab_cmaobs_fleet_pos_0_COMPGEN=_shtab_compgen_dirs
 
 _shtab_cmaobs_serve___attach_choices=(auto kprobe fentry)
 _shtab_cmaobs_serve___stacks_choices=(yes no)
@@ -59,7 +63,8 @@ _shtab_cmaobs_export___format_choices=(perfetto parquet)
 _shtab_cmaobs_top___attach_choices=(auto kprobe fentry)
 _shtab_cmaobs_load___source_choices=(auto heap debugfs)
 _shtab_cmaobs_load___pressure_choices=(anon shmem)
-_shtab_cmaobs_pos_0_choices=(serve check record replay snapshot doctor demo explain export top load)
+_shtab_cmaobs_whatif___objective_choices=(p99 hit-ratio withheld)
+_shtab_cmaobs_pos_0_choices=(serve check record replay snapshot doctor demo explain export top load whatif fleet)
 
 _shtab_cmaobs_serve__h_nargs=0
 _shtab_cmaobs_serve___help_nargs=0
@@ -112,6 +117,17 @@ _shtab_cmaobs_load___help_nargs=0
 _shtab_cmaobs_load___touch_nargs=0
 _shtab_cmaobs_load___release_leftover_nargs=0
 _shtab_cmaobs_load___json_nargs=0
+_shtab_cmaobs_whatif_pos_0_nargs=+
+_shtab_cmaobs_whatif__h_nargs=0
+_shtab_cmaobs_whatif___help_nargs=0
+_shtab_cmaobs_whatif___policy_nargs=+
+_shtab_cmaobs_whatif___batch_nargs=+
+_shtab_cmaobs_whatif___json_nargs=0
+_shtab_cmaobs_fleet__h_nargs=0
+_shtab_cmaobs_fleet___help_nargs=0
+_shtab_cmaobs_fleet___add_nargs=+
+_shtab_cmaobs_fleet___policy_nargs=+
+_shtab_cmaobs_fleet___json_nargs=0
 _shtab_cmaobs_pos_0_nargs=A...
 _shtab_cmaobs__h_nargs=0
 _shtab_cmaobs___help_nargs=0

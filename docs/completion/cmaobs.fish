@@ -50,8 +50,8 @@ function _shtab_cmaobs_using
   test "$_shtab_cmaobs_cmdpath" = "$argv"
 end
 
-set -g _shtab_cmaobs_commands serve check record replay snapshot doctor demo explain export top load
-set -g _shtab_cmaobs_opts_with_value --area --at --attach --batch --batch-rate --buffers --callers --config --duration --evidence --evidence-bytes --evidence-files --floor --format --grain --html --interval --lent --lifetime --listen --max-size --operations --output --policy --pressure --rate --record --reserve --ring-pages --root --scan --scan-rate --seed --share --sizes --source --stacks --status --threads -o
+set -g _shtab_cmaobs_commands serve check record replay snapshot doctor demo explain export top load whatif fleet
+set -g _shtab_cmaobs_opts_with_value --add --area --at --attach --batch --batch-rate --buffers --callers --config --device --duration --evidence --evidence-bytes --evidence-files --floor --format --grain --html --interval --lent --lifetime --listen --max-size --objective --operations --output --policy --pressure --rate --record --reserve --ring-pages --root --scan --scan-rate --seed --share --sizes --source --stacks --status --threads -o
 
 complete -c cmaobs -e
 complete -c cmaobs -f
@@ -183,3 +183,18 @@ complete -c cmaobs -n '_shtab_cmaobs_using load' -l pressure -xka "anon shmem" -
 complete -c cmaobs -n '_shtab_cmaobs_using load' -l floor -x -d 'of MemAvailable that --pressure leaves; default: a fifth of memory'
 complete -c cmaobs -n '_shtab_cmaobs_using load' -l release-leftover -d 'only free what was allocated through debugfs and not freed'
 complete -c cmaobs -n '_shtab_cmaobs_using load' -l json -d 'the summary as JSON'
+complete -c cmaobs -n '_shtab_cmaobs_using; and test $_shtab_cmaobs_npos -eq 0' -a whatif -d 'Foretell from recordings what deferred freeing, or another policy, would do for their load.'
+complete -c cmaobs -n '_shtab_cmaobs_using whatif' -s h -l help -d 'show this help message and exit'
+complete -c cmaobs -n '_shtab_cmaobs_using whatif' -l policy -x -d 'any of: rfc, plain (no deferral), prefer-deferred, flush-overlap, oldest-first, keep-N (at most N pages are deferred), several of them joined by +, or FILE.py:CLASS; default: plain rfc prefer-deferred flush-overlap oldest-first'
+complete -c cmaobs -n '_shtab_cmaobs_using whatif' -l batch -x -d 'pages; the batch of every policy that defers; default 64, with --objective 16 64 256 1024'
+complete -c cmaobs -n '_shtab_cmaobs_using whatif' -l objective -xka "p99 hit-ratio withheld" -d 'search policies and batches for the least p99, the most hits, or the fewest pages withheld at nearly the most hits'
+complete -c cmaobs -n '_shtab_cmaobs_using whatif' -l html -xka "(__fish_complete_path (commandline -ct))" -d 'write a page that compares the policies'
+complete -c cmaobs -n '_shtab_cmaobs_using whatif' -l json -d 'print the report as JSON'
+complete -c cmaobs -n '_shtab_cmaobs_using; and test $_shtab_cmaobs_npos -eq 0' -a fleet -d 'Ask what whatif foretells for many devices at once: which gain, which lose, who stands out.'
+complete -c cmaobs -n '_shtab_cmaobs_using fleet' -s h -l help -d 'show this help message and exit'
+complete -c cmaobs -n '_shtab_cmaobs_using fleet' -l add -x -d 'recordings of one device'
+complete -c cmaobs -n '_shtab_cmaobs_using fleet' -l device -x -d 'the device that they are of: letters, digits, . _ -'
+complete -c cmaobs -n '_shtab_cmaobs_using fleet' -l policy -x -d 'foretell for these, as in whatif; default: rfc prefer-deferred flush-overlap'
+complete -c cmaobs -n '_shtab_cmaobs_using fleet' -l batch -x -d 'pages; default 64'
+complete -c cmaobs -n '_shtab_cmaobs_using fleet' -l json -d 'print the report as JSON'
+complete -c cmaobs -n '_shtab_cmaobs_using fleet; and test $_shtab_cmaobs_npos -eq 0' -ka "(__fish_complete_directories)" -d 'what is kept; made if it is missing'

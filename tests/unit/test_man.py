@@ -54,7 +54,8 @@ def test_a_page_has_all_sections_and_every_flag(name: str) -> None:
 
 @pytest.mark.parametrize(("command", "outputs"), [
     ("check", ("summary-diverge.txt",)), ("snapshot", ("snapshot-patched.txt",)),
-    ("explain", ("explain.txt",)), ("top", ("top-once.txt", "top-wide.txt"))])
+    ("explain", ("explain.txt",)), ("whatif", ("whatif.txt",)), ("fleet", ("fleet.txt",)),
+    ("top", ("top-once.txt", "top-wide.txt"))])
 def test_every_field_is_in_what_the_command_prints(command: str, outputs: tuple[str, ...]) -> None:
     text = "".join((GOLDEN / name).read_text() for name in outputs)
     fields = [field for term, _ in told.FIELDS[command]() for field in term.split(", ")]
