@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0
+"""All runs of a scale, and the manifest that says what they were."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from cmaobs.errors import HostError, UsageError
+from cmaobs.kernel.session import Options, Session
+from cmaobs.load.area import Area, find, refused
+from cmaobs.study import manifest
+from cmaobs.study.manifest import Manifest, Run
+from cmaobs.trial import host, plan, worker
+from cmaobs.trial.cut import Cutter
+from cmaobs.trial.plan import Planned
+
+POLL_S, READING_S = 0.05, 0.2
+Say = Callable[[float], None]
+
+
+def conduct(directory: Path, scale: plan.Scale, area_name: str | None, seed: int,
+            progress: Say) -> Manifest:
+    """Run all and leave the recordings and their manifest in the directory.
+
+    Raises CmaobsError: no such area, a kernel that does not defer, an area that others use.
+    """
+    area = find(Path("/"), area_name)
+    if area.heap is None:
+        raise HostError(f"area {area.name} has no dma-buf heap, through which the load is made",
+                        "a kernel with DMABUF_HEAPS_CMA; its heap is that of the default area")
+    was = area.batch.read_text()
+    blocks, left_out = plan.blocks(scale, area.pages, seed)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refused(directory, error) from error
+    if (directory / manifest.NAME).exists():
+        raise UsageError(f"{directory} holds the runs of an earlier trial",
+                         "name another directory, or remove it first")
+    # The child comes first, so that it has none of the observer's descriptors and threads.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _child) as pool:
+        pool.submit(worker.ready).result()
+        trial = _Trial(directory, area, pool,
+                       Manifest(directory, host.facts(Path("/"), area), (), tuple(left_out)))
+        try:
+            trial.warm_up(blocks[0][0])
+            total, done = sum(map(len, blocks)), 0
+            for block in blocks:
+                pool.submit(worker.prepare, area.name, block[0].setting.condition).result()
+                for planned in block:
+                    trial.run(planned)
+                    done += 1
+                    progress(done / total)
+            pool.submit(worker.prepare, area.name, "idle").result()
+        finally:
+            trial.close()
+            area.batch.write_text(was)
+    return trial.manifest
+
+
+def _child() -> None:
+    """Ctrl-C is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class _Trial:
+    """One observer over all runs."""
+
+    def __init__(self, directory: Path, area: Area, pool: ProcessPoolExecutor,
+                 begun: Manifest) -> None:
+        self.manifest = begun
+        self._directory, self._area, self._pool = directory, area, pool
+        self._session = Session(Options(poll_s=POLL_S, reading_s=READING_S))
+        self._cutter = Cutter(self._session)
+        identity = self._session.identity
+        self.manifest = replace(begun, host={**begun.host, "observer": ", ".join((
+            f"probed by {identity['attach']}", f"a reading each {READING_S} s"))})
+
+    def warm_up(self, planned: Planned) -> None:
+        """The same once more, unrecorded: what is slow the first time is over then."""
+        self._set(planned.setting.batch)
+        self._pool.submit(worker.run, self._area.name, planned).result()
+
+    def run(self, planned: Planned) -> None:
+        """One recording."""
+        setting = planned.setting
+        self._set(setting.batch)
+        name = (f"{len(self.manifest.runs):04}-{setting.question}-{setting.condition}-"
+                f"batch{setting.batch}.cmarec")
+        began = time.monotonic()
+        future = None
+
+        def busy() -> bool:
+            nonlocal future
+            if future is None:
+                future = self._pool.submit(worker.run, self._area.name, planned)
+            return not future.done()
+
+        self._cutter.record(self._directory / name, busy)
+        assert future is not None
+        done = future.result()
+        self.manifest = replace(self.manifest, runs=(*self.manifest.runs, Run(
+            name, setting.question, setting.condition, setting.batch, setting.threads,
+            setting.sizes, setting.operations, planned.seed, planned.repetition, done.seconds,
+            {**done.load, "whole_run_s": round(time.monotonic() - began, 3)}, done.vmstat)))
+        (self._directory / manifest.NAME).write_text(self.manifest.dump())
+
+    def close(self) -> None:
+        """Detach."""
+        self._session.close()
+
+    def _set(self, batch: int) -> None:
+        """From an empty list on."""
+        self._area.batch.write_text("0")
+        self._area.batch.write_text(str(batch))
