@@ -65,11 +65,11 @@ def run(args: argparse.Namespace) -> int:
 def _measured(files: Sequence[tuple[str, str]], policy: str | None) -> Iterator[Measured]:
     with Progress("reading") as progress:
         for place, (path, name) in enumerate(files):
-            yield _measure(path, name, policy)
+            yield measure(path, name, policy)
             progress((place + 1) / len(files))
 
 
-def _measure(path: str, name: str, policy: str | None) -> Measured:
+def measure(path: str, name: str, policy: str | None) -> Measured:
     """Go through a recording, called by a name. Raises RecordingError: none, or damaged."""
     source = RecordingSource(path)
     try:

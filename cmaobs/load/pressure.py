@@ -10,28 +10,36 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import math
 import mmap
 import os
 import select
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cmaobs.load.area import PAGE, meminfo
 
 STEP = 8 << 20
-PERIOD = 0.2
-LET_GO_AFTER = 5.0  # then half is given back, so that reclaim has something new to do
 _PR_SET_PDEATHSIG = 1
 _FULL = b"full\n"  # written once, when memory is down to the floor
 
 
-class Pressure:
-    """kind: anon (private memory) or shmem (as /dev/shm). let_go_s: then half is given back."""
+class Pace(NamedTuple):
+    """let_go_s: after so long at the floor a share is given back, so that reclaim has something
+    new to do. period_s: between two looks.
+    """
 
-    def __init__(self, root: Path, kind: str, floor: int,
-                 let_go_s: float = LET_GO_AFTER) -> None:
+    let_go_s: float = 5.0
+    share: float = 0.5
+    period_s: float = 0.2
+
+
+class Pressure:
+    """kind: anon (private memory) or shmem (as /dev/shm). floor: bytes of MemAvailable."""
+
+    def __init__(self, root: Path, kind: str, floor: int, pace: Pace | None = None) -> None:
         reader, writer = os.pipe()
         parent = os.getpid()
         self._pid = os.fork()
@@ -41,7 +49,7 @@ class Pressure:
                 os.close(reader)
                 ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
                 if os.getppid() == parent:
-                    _fill(root, kind, floor, let_go_s, writer)
+                    _fill(root, kind, floor, pace or Pace(), writer)
                 status = 0
             finally:
                 os._exit(status)
@@ -67,7 +75,7 @@ class Pressure:
         return {"ended": "killed, by the kernel if memory ran out" if killed else "failed"}
 
 
-def _fill(root: Path, kind: str, floor: int, let_go_s: float, writer: int) -> None:
+def _fill(root: Path, kind: str, floor: int, pace: Pace, writer: int) -> None:
     running = True
 
     def end(_number: int, _frame: object) -> None:
@@ -98,13 +106,14 @@ def _fill(root: Path, kind: str, floor: int, let_go_s: float, writer: int) -> No
         if not full:
             os.write(writer, _FULL)
             full = True
-        if time.monotonic() - full_since > let_go_s or free < floor - STEP:
-            for chunk in chunks[: (len(chunks) + 1) // 2]:
+        if time.monotonic() - full_since > pace.let_go_s or free < floor - STEP:
+            oldest = chunks[:math.ceil(len(chunks) * pace.share)]
+            for chunk in oldest:
                 chunk.close()
-            del chunks[: (len(chunks) + 1) // 2]
+            del chunks[:len(oldest)]
             full_since = None
             rounds += 1
-        time.sleep(PERIOD)
+        time.sleep(pace.period_s)
     report = {"kind": kind, "floor": floor, "peak": peak, "filled": filled, "rounds": rounds,
               "refilled": refilled, "refilling_s": round(refilling_s, 6)}
     os.write(writer, json.dumps(report | {"ended": "as told"}).encode())

@@ -166,14 +166,14 @@ def _grown(run: Run, prefix: str) -> float | None:
     """Growth of the counts that begin so, a second of load."""
     found = [after - before for name, (before, after) in run.vmstat.items()
              if name.startswith(prefix)]
-    return sum(found) / run.seconds if found and run.seconds else None
+    return sum(found) / run.seconds if found else None
 
 
 def _filled(one: One) -> float | None:
     """How fast another process gets memory while the load runs."""
     told = one.run.load.get("pressure", {})
-    seconds = told.get("refilling_s") or 0
-    return told["refilled"] / seconds if seconds else None
+    seconds = told.get("refilling_s", 0)
+    return told.get("refilled", 0) / seconds if seconds else None
 
 
 def _ratios(ones: Sequence[One], against: Sequence[One], named: dict[str, Any]) -> Iterator[Row]:

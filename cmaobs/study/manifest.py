@@ -150,6 +150,12 @@ def _run(value: object, place: int) -> Run:
     if not all(isinstance(pair, list) and [type(one) for one in pair] == [int, int]
                for pair in pairs):
         raise ValueError(f"{what}: vmstat is not pairs of numbers")
+    if not 0 < run.seconds < float("inf"):
+        raise ValueError(f"{what}: seconds is not above 0")
+    pressure = run.load.get("pressure", {})
+    if not isinstance(pressure, dict) or not all(
+            isinstance(pressure.get(key, 0), (int, float)) for key in ("refilled", "refilling_s")):
+        raise ValueError(f"{what}: pressure is not what it should be")
     return run
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from cmaobs.errors import HostError
 from cmaobs.load.area import Area
-from cmaobs.load.pressure import Pressure
+from cmaobs.load.pressure import Pace, Pressure
 from cmaobs.load.targets import Heap
 
 FLOOR = 64 << 20  # bytes of MemAvailable that pressure leaves
-LET_GO_S = 0.3  # between two rounds of it
+PACE = Pace(let_go_s=0.0, share=0.125, period_s=0.02)  # it is at work nearly all the time
 _FULL_S = 120.0  # to fill memory
 _BLOCK = 64  # pages of a piece of clutter, and of the hole beside it
 _CLUTTERED = 2 / 3  # of the area; the rest stays one run, for what fits no hole
@@ -54,7 +54,7 @@ def pressed(condition: str) -> Iterator[dict[str, object]]:
     if condition != "pressure":
         yield told
         return
-    pressure = Pressure(Path("/"), "anon", FLOOR, LET_GO_S)
+    pressure = Pressure(Path("/"), "anon", FLOOR, PACE)
     try:
         full = pressure.await_full(_FULL_S)
         yield told

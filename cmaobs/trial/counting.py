@@ -2,7 +2,7 @@
 """Instructions of an allocation and of its release, by path and size. Run it under QEMU's icount,
 where a nanosecond of guest time is one instruction:
 
-    deploy/vm/run --icount -- python -m cmaobs.trial.counting -o FILE --boot 1
+    deploy/vm/run --icount -- python -m cmaobs.trial.counting --boot 1 runs/manifest.json
 
 No probes: what is counted is the kernel, with the system call through debugfs around it. All
 rounds are kept: a timer's interrupt falls into some of them.
@@ -11,15 +11,15 @@ rounds are kept: a timer's interrupt falls into some of them.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 from cmaobs.errors import CmaobsError
 from cmaobs.load.area import Area, find
 from cmaobs.load.targets import Debugfs
+from cmaobs.study import manifest
 from cmaobs.study.manifest import Counted
 
 SIZES = (1, 16, 256, 1024, 4096)
@@ -70,15 +70,17 @@ def main() -> int:
     """Exit status: 0 done, 2 error."""
     parser = argparse.ArgumentParser(prog="python -m cmaobs.trial.counting", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, required=True)
+    parser.add_argument("manifest", metavar="FILE", type=Path,
+                        help="of a trial; the counts are added to it")
     parser.add_argument("--boot", metavar="N", type=int, default=1, help="a name for this boot")
     args = parser.parse_args()
     try:
+        made = manifest.load(args.manifest)
         found = all_counts(find(Path("/"), None), args.boot)
     except CmaobsError as error:
         print(f"error: {error.message}\n  remedy: {error.remedy}", file=sys.stderr)
         return 2
-    args.output.write_text(json.dumps([asdict(one) for one in found]))
+    args.manifest.write_text(replace(made, counted=(*made.counted, *found)).dump())
     return 0
 
 

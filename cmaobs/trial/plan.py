@@ -22,6 +22,7 @@ HELD = 4  # allocations of a thread at a time, at most
 FEW = "64:4,256:2,1024"  # a few sizes that come again, as buffers of a camera do
 MIXED = "log:1-4096"  # any size: the hard case for deferral, since what fits no extent flushes all
 _ON = 64
+_MIXED_OPERATIONS = 240
 
 
 class Setting(NamedTuple):
@@ -37,20 +38,21 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much is run. Sizes in pages."""
+    """How much is run. Sizes in pages; mixes: of the questions of threads and of batch."""
 
     name: str
     repetitions: int
     sizes: tuple[int, ...]
     conditions: tuple[str, ...]
+    mixes: tuple[str, ...]
     threads: tuple[int, ...]
     batches: tuple[int, ...]
 
 
 FULL = Scale("full", 6, (1, 16, 256, 1024, 4096), ("idle", "pressure", "fragmented"),
-             (1, 2, 4, 8), (0, 1, 16, 64, 256, 1024))
-QUICK = Scale("quick", 3, (1, 256, 4096), ("idle", "pressure"), (1, 8), (0, 64, 1024))
-LEAST = Scale("least", 2, (16,), ("idle",), (), ())
+             (FEW, MIXED), (1, 2, 4, 8), (0, 1, 64, 1024))
+QUICK = Scale("quick", 2, (1, 256, 4096), ("idle", "pressure"), (FEW, MIXED), (8,), (0, 64))
+LEAST = Scale("least", 2, (16,), ("idle",), (), (), ())
 SCALES = {scale.name: scale for scale in (FULL, QUICK, LEAST)}
 
 
@@ -66,10 +68,10 @@ def settings(scale: Scale) -> list[Setting]:
     """Each once."""
     found = [Setting("size", condition, str(pages), 1, batch, _operations(pages))
              for condition in scale.conditions for pages in scale.sizes for batch in (0, _ON)]
-    found += [Setting("threads", "idle", sizes, threads, batch, 120)
-              for sizes in (FEW, MIXED) for threads in scale.threads for batch in (0, _ON)]
-    found += [Setting("batch", condition, sizes, 2, batch, 120)
-              for condition in ("idle", "pressure") for sizes in (FEW, MIXED)
+    found += [Setting("threads", "idle", sizes, threads, batch, _MIXED_OPERATIONS)
+              for sizes in scale.mixes for threads in scale.threads for batch in (0, _ON)]
+    found += [Setting("batch", condition, sizes, 2, batch, _MIXED_OPERATIONS)
+              for condition in ("idle", "pressure") for sizes in scale.mixes
               for batch in scale.batches]
     return found
 
@@ -98,4 +100,4 @@ def blocks(scale: Scale, area_pages: int, seed: int) -> tuple[list[list[Planned]
 
 def _operations(pages: int) -> int:
     """Enough for a distribution, in a time that is bearable under emulation."""
-    return 100 if pages <= 16 else 60 if pages <= 256 else 40 if pages <= 1024 else 24
+    return 400 if pages <= 16 else 200 if pages <= 256 else 100 if pages <= 1024 else 40

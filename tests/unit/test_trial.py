@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a trial plans, and how it cuts one stream into recordings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from golden import recordings, samples
+from golden.cli import run
+
+from cmaobs.errors import HostError
+from cmaobs.events import Path as Way
+from cmaobs.source import Batch
+from cmaobs.state import Reading
+from cmaobs.trial import plan
+from cmaobs.trial.cut import Cutter, since
+
+AREA_PAGES = 192 << 8
+
+
+def planned(scale: plan.Scale) -> list[plan.Planned]:
+    return [one for block in plan.blocks(scale, AREA_PAGES, 1)[0] for one in block]
+
+
+@pytest.mark.parametrize("scale", plan.SCALES.values(), ids=lambda scale: scale.name)
+def test_every_run_above_batch_0_has_its_pair(scale: plan.Scale) -> None:
+    made = planned(scale)
+    runs = {(one.setting, one.repetition): one.seed for one in made}
+    assert len(runs) == len(made)
+    compared = 0
+    for (setting, repetition), seed in runs.items():
+        assert runs[setting._replace(batch=0), repetition] == seed
+        compared += setting.batch > 0
+    assert compared >= len(made) / 2
+
+
+def test_a_block_is_of_one_condition_and_its_order_is_drawn() -> None:
+    blocks, _ = plan.blocks(plan.FULL, AREA_PAGES, 1)
+    assert len(blocks) == plan.FULL.repetitions * len(plan.FULL.conditions)
+    orders = Counter()
+    for block in blocks:
+        assert len({one.setting.condition for one in block}) == 1
+        orders[tuple(one.setting for one in block)] += 1
+    assert max(orders.values()) == 1
+    assert plan.blocks(plan.FULL, AREA_PAGES, 1)[0] == blocks
+    assert plan.blocks(plan.FULL, AREA_PAGES, 2)[0] != blocks
+
+
+def test_the_full_scale_has_what_was_asked_for() -> None:
+    settings = {one.setting for one in planned(plan.FULL)}
+    assert {int(one.sizes) for one in settings if one.question == "size"} >= {1, 4096}
+    assert {one.threads for one in settings} >= {1, 8}
+    assert {one.condition for one in settings} == {"idle", "pressure", "fragmented"}
+    assert len({one.batch for one in settings}) > 3
+    assert plan.blocks(plan.FULL, AREA_PAGES, 1)[1] == []
+
+
+def test_what_does_not_fit_is_left_out_and_told() -> None:
+    blocks, left_out = plan.blocks(plan.FULL, 64 << 8, 1)
+    assert {(one.threads, one.sizes) for one in left_out} == {(4, plan.MIXED), (8, plan.MIXED)}
+    assert "do not fit 80% of the area's 16384" in left_out[0].why
+    for block in blocks:
+        for one in block:
+            assert (one.setting.threads, one.setting.sizes) not in {(4, plan.MIXED),
+                                                                    (8, plan.MIXED)}
+
+
+class Fake:
+    """A session: an operation while a run is on, and a record that comes late."""
+
+    identity = samples.IDENTITY
+    areas = (samples.AREA,)
+
+    def __init__(self, never_at_rest: bool = False) -> None:
+        self.now = 1000
+        self.hits = 10
+        self.late: list[Batch] = []
+        self._restless = never_at_rest
+
+    def reading(self) -> Reading:
+        self.now += 1000
+        if self._restless:
+            self.hits += 1
+        return samples.reading(self.now, (samples.counts(
+            allocs_hit=self.hits, latencies={"alloc_hit": samples.latency(*[600] * self.hits)}),
+            samples.state(at_ns=self.now, extents=((0x40000, 16),), begun=self.hits)))
+
+    def finish(self) -> Iterator[Batch | Reading]:
+        for _ in range(2):
+            yield self.late.pop() if self.late else samples.batch(watermark=self.now)
+            yield self.reading()
+            yield samples.batch(watermark=self.now)
+
+    def steps(self) -> Iterator[Batch | Reading]:
+        yield self.reading()
+        self.hits += 1
+        start = self.now + 10
+        self.late.append(samples.batch(samples.alloc(start, start + 600, 0x40000, 16, Way.HIT)))
+        yield samples.batch(watermark=self.now)
+
+
+def test_a_recording_has_what_came_after_its_cut(tmp_path: Path) -> None:
+    cutter = Cutter(Fake())  # type: ignore[arg-type]
+    for name in ("one.cmarec", "two.cmarec"):
+        last = cutter.record(tmp_path / name, iter((True, False)).__next__)
+        assert last.counts[0].counters["allocs_hit"] == 1
+        assert last.counts[0].latencies["alloc_hit"] == samples.latency(600)
+        steps, source = recordings.read(tmp_path / name)
+        readings = [step for step in steps if isinstance(step, Reading)]
+        assert readings[0].counts[0].counters["allocs_hit"] == 0
+        assert source.identity["attached_ns"] == str(readings[0].time_ns)
+        assert source.totals["records"] == 1
+
+
+def test_an_area_that_never_rests_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="do not come to rest"):
+        Cutter(Fake(True)).rest()  # type: ignore[arg-type]
+
+
+def test_losses_are_of_the_recording_too() -> None:
+    base = samples.reading(1, (samples.counts(), samples.state()), losses={"ring_full": 3})
+    later = samples.reading(2, (samples.counts(), samples.state()), losses={"ring_full": 5})
+    assert since(later, base).losses.counts["ring_full"] == 2
+
+
+@pytest.mark.parametrize("module", ["cmaobs.trial", "cmaobs.trial.counting"])
+def test_help_says_what_it_needs(module: str) -> None:
+    import subprocess
+    import sys
+    done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True,
+                          text=True, check=True, timeout=60)
+    assert "FILE" in done.stdout or "DIR" in done.stdout
+    assert run("--version").returncode == 0
