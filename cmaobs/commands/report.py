@@ -9,7 +9,7 @@ true value lies in them. Over repeated runs there are intervals as well, and how
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cmaobs import config
@@ -58,18 +58,21 @@ def run(args: argparse.Namespace) -> int:
                          "record while something allocates from CMA; see: cmaobs load --help")
     found = page.report(measured, made)
     _write(directory, {HTML: found.html, CSV: found.csv})
-    running.say(f"{directory / HTML} and {CSV}: {len(measured)} recordings, {found.rows} numbers")
+    running.say(f"{directory / HTML}, {CSV}: {found.rows} numbers; recordings: {len(measured)}")
     return 0
 
 
 def _measured(files: Sequence[tuple[str, str]], policy: str | None) -> Iterator[Measured]:
     with Progress("reading") as progress:
         for place, (path, name) in enumerate(files):
-            yield measure(path, name, policy)
-            progress((place + 1) / len(files))
+            def shown(share: float, place: int = place) -> None:
+                progress((place + share) / len(files))
+
+            yield measure(path, name, policy, shown)
 
 
-def measure(path: str, name: str, policy: str | None) -> Measured:
+def measure(path: str, name: str, policy: str | None = None,
+            progress: Callable[[float], None] = lambda _: None) -> Measured:
     """Go through a recording, called by a name. Raises RecordingError: none, or damaged."""
     source = RecordingSource(path)
     try:
@@ -78,6 +81,7 @@ def measure(path: str, name: str, policy: str | None) -> Measured:
         flow = Flow(source.areas, found)
         for step in observer.steps():
             flow.add(step)
+            progress(source.share)
         flow.end(observer.view)
     finally:
         source.close()

@@ -62,7 +62,7 @@ def with_interval(row: Row) -> str:
         return text
     text += f" ({shown(row.low, row.unit)} to {shown(row.high, row.unit)}"
     if row.confidence is not None and row.confidence < 1:
-        text += f"; {row.confidence:.0%} of {row.runs} runs" if row.confidence else "; one run"
+        text += f"; {row.confidence:.0%}, {row.runs} runs" if row.confidence else "; one run"
     return text + ")"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 
 from cmaobs import latency
@@ -19,17 +19,35 @@ from cmaobs.study.intervals import Interval
 SHARES = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
 
 
+MEANINGS: Mapping[str, str] = {
+    "row": "The number of the row, which the page's marks have as data-row.",
+    "table": "Which part of the report it belongs to.",
+    "statistic": "What of it: a mean, a quantile, a count or a name.",
+    "unit": "Of value, low and high.",
+    "value": "The best estimate; of a quantile the middle of its slot, of runs their median.",
+    "recording": "The file, where the number is of one.",
+    "area": "The CMA area.",
+    "question": "What the runs were made to answer: size, threads or batch.",
+    "condition": "What else went on: idle, pressure or fragmented.",
+    "workload": "Sizes that were asked for in pages, as `cmaobs load --sizes` has them.",
+    "threads": "Of the load.",
+    "batch": "Of the area, in pages; 0 is off.",
+    "against": "Of a ratio: the batch of the runs that value is divided by.",
+    "operation": "alloc (granted), release, or one path of these.",
+    "pages": "The size, or the first of a class up to the next power of two.",
+    "low": "The lower end of an interval that holds the true value.",
+    "high": "Its upper end; empty where there is none.",
+    "confidence": "With which probability it does; 1 for the slot of a quantile.",
+    "runs": "Of which the number is made; of instructions, boots.",
+    "operations": "Of which the number is made.",
+    "from_s": "Of a distribution: the shortest time of the slot, in seconds.",
+    "to_s": "The shortest time that is above it.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One number, and what it is of; a field that does not apply is empty or None.
-
-    table: which part of the report. recording: the file, where it is of one. workload: sizes as
-    --sizes has them. operation: of enum cmaobs_hist, or a name of its own. pages: of a size, or the
-    first of a size class. against: the batch that value is a ratio to.
-    value: its best estimate. low, high: an interval that holds the true value, with the
-    confidence; 1 is that of a quantile's slot. runs, operations: that it is made of.
-    from_s, to_s: the slot of a distribution, to_s excluded.
-    """
+    """One number, and what it is of: see MEANINGS. What does not apply is empty or None."""
 
     table: str
     statistic: str
@@ -55,6 +73,8 @@ class Row:
 
 
 COLUMNS = ("row", *(one.name for one in fields(Row)))
+if tuple(MEANINGS) != COLUMNS:
+    raise ImportError(f"MEANINGS does not match Row: {set(MEANINGS) ^ set(COLUMNS)}")
 
 
 def as_csv(rows: Iterable[Row]) -> str:

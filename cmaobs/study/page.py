@@ -22,8 +22,9 @@ _STYLE = """
   --line: #3a3f44; --off: #ff9d66; --on: #6cc4e0; --third: #d9c74a; } }
 body { font: 15px/1.5 sans-serif; color: var(--ink); background: var(--paper);
   max-width: 75em; margin: 1.5em auto; padding: 0 1em; overflow-wrap: anywhere; }
-.plots { display: flex; flex-wrap: wrap; gap: 1em 2em; }
-figure { margin: 0; flex: 1 1 20em; max-width: 34em; min-width: 0; }
+.plots { display: grid; gap: 1em 2em; align-items: start;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 20em), 1fr)); }
+figure { margin: 0; max-width: 34em; min-width: 0; }
 svg { display: block; width: 100%; height: auto; }
 svg text { font: 10px sans-serif; fill: var(--ink); }
 svg .title { font-weight: bold; } svg .tick { fill: var(--faint); text-anchor: middle; }
@@ -73,6 +74,8 @@ def _page(parts: Sequence[Section], about: Mapping[str, str],
     yield "</style></head>\n<body><h1>Deferred freeing in CMA: what was measured</h1>\n"
     yield from _about(about, measured)
     for part in parts:
+        if not any((any(part.plots), len(part.table) > 1, part.always)):
+            continue
         yield f"<section><h2>{safe(part.title)}</h2>\n"
         yield from (f"<p>{safe(text)}</p>\n" for text in part.text)
         if part.key:

@@ -31,13 +31,17 @@ _METHOD = (
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the page. key: classes and what they stand for. table: its first line is a head."""
+    """A part of the page. key: classes and what they stand for. table: its first line is a head.
+
+    always: shown without plots and table, too.
+    """
 
     title: str
     text: Sequence[str] = ()
     key: Sequence[tuple[str, str]] = ()
     plots: Sequence[str] = ()
     table: Sequence[Sequence[str]] = ()
+    always: bool = False
 
 
 class Book:
@@ -81,14 +85,15 @@ def _area(book: Book, of: dict[str, Any]) -> Section:
             book.find("distribution", **of, operation=kind, pages=None) for kind in kinds]))
     for kind in book.values("operation", "spent", **of):
         pages = book.values("pages", "latency", **of, operation=kind)
-        lines = [Line(f"{size} pages on", [
+        lines = [Line(_class(size), [
             mark for mark in book.find("latency", **of, operation=kind, pages=size)
             if mark.row.statistic in charts.SHAPES]) for size in pages if size is not None]
         plots.append(charts.dots(f"{kind} by size", lines, log=True))
         plots.append(charts.stacked(f"{kind}: where the time went", [
-            _parts(book, f"{size} pages on", **of, operation=kind, pages=size)
+            _parts(book, _class(size), **of, operation=kind, pages=size)
             for size in book.values("pages", "spent", **of, operation=kind)]))
-    counts = [[mark.row.statistic, with_interval(mark.row)]
+    counts = [[f"{mark.row.table}: {mark.row.statistic}" + (
+        f", {mark.row.operation}" if mark.row.operation else ""), with_interval(mark.row)]
               for table in ("hits", "deferral", "withheld", "missing")
               for mark in book.find(table, **of)]
     return Section(
@@ -98,13 +103,18 @@ def _area(book: Book, of: dict[str, Any]) -> Section:
          ("third", "flush")), plots, [["", ""], *counts] if counts else ())
 
 
+def _class(size: int) -> str:
+    """The sizes of a class of records."""
+    return "1 page" if size == 1 else f"{size}-{2 * size - 1} p"
+
+
 def of_trial(manifest: Manifest, measured: Sequence[Measured],
              rows: Sequence[Row]) -> list[Section]:
     """All runs of a manifest."""
     book = Book(rows)
-    return [_short(book), Section("How it was measured", _METHOD), *_by_size(book), _spent(book),
-            _hits(book), _threads(book), _others(book), _instructions(book), _left(manifest, book),
-            _recordings(measured)]
+    return [_short(book), Section("How it was measured", _METHOD, always=True), *_by_size(book),
+            _spent(book), _hits(book), _threads(book), _others(book), _instructions(book),
+            _left(manifest, book), _recordings(measured)]
 
 
 def _short(book: Book) -> Section:
@@ -226,15 +236,15 @@ def _others(book: Book) -> Section:
                           "pages scanned by direct reclaim", "memory filled")]
     return Section(
         "What it costs everyone else",
-        ("Under memory pressure: another process fills memory, gives half of it back and fills it "
-         "again, while the load runs. Memory filled is how fast it gets its pages. What is zero in "
-         "all runs is only in the CSV.",), _KEY, plots, table if len(table) > 1 else ())
+        ("Under memory pressure: another process fills memory, gives an eighth of it back and "
+         "fills it again, while the load runs. Memory filled is how fast it gets its pages. What "
+         "is zero in all runs is only in the CSV.",), _KEY, plots, table)
 
 
 def _instructions(book: Book) -> Section:
     found = book.find("instructions", statistic="median")
     if not found:
-        return Section("Instructions", ("They were not counted in these runs.",))
+        return Section("Instructions", ("They were not counted in these runs.",), always=True)
     lines = [Line(f"{mark.row.operation} {mark.row.pages}", [
         other for other in found if (other.row.operation, other.row.pages)
         == (mark.row.operation, mark.row.pages)]) for mark in found if not mark.row.batch]
@@ -271,7 +281,7 @@ def _left(manifest: Manifest, book: Book) -> Section:
             "of those asked for), and runs that were ended before all was done.",)
     return Section("What did not fit, and what failed", text if len(table) > 1 else (
         "Everything fitted, nothing failed, and all was done in time.",),
-        table=table if len(table) > 1 else ())
+        table=table, always=True)
 
 
 def _recordings(measured: Sequence[Measured]) -> Section:

@@ -17,6 +17,9 @@ _OPTIONS = re.compile(
     r"^(?:# )?CONFIG_(CMA\w*|PREEMPT\w*|HZ|NR_CPUS|SMP|COMPACTION|MIGRATION|PAGE_OWNER|KASAN|"
     r"LOCKDEP|PROVE_LOCKING|DEBUG_VM|DEBUG_PAGEALLOC|INIT_ON_ALLOC_DEFAULT_ON|PAGE_POISONING|SWAP|"
     r"SHRINKER_DEBUG)(?:=.*| is not set)$", re.MULTILINE)
+# Parameters of the kernel that do; the last of a kind counts.
+_PARAMETERS = re.compile(r"(?:(?<=\s)|^)(?:\w*cma\w*|page_owner|debug_pagealloc|init_on_\w+|"
+                         r"transparent_hugepage|mitigations|hugepages\w*)=\S+")
 
 
 def facts(root: Path, area: Area) -> dict[str, str]:
@@ -27,7 +30,7 @@ def facts(root: Path, area: Area) -> dict[str, str]:
     config = _config(root, name.release)
     return {
         "kernel": f"{name.release} {name.version}",
-        "command line": _text(root / "proc/cmdline").strip() or "unknown",
+        "parameters": " ".join(_PARAMETERS.findall(_text(root / "proc/cmdline"))) or "none",
         "config": ", ".join(match[0].removeprefix("# ").removeprefix("CONFIG_").replace(
             " is not set", "=n") for match in _OPTIONS.finditer(config)) or "unknown",
         "config SHA-256": hashlib.sha256(config.encode()).hexdigest() if config else "unknown",

@@ -128,8 +128,8 @@ def test_the_numbers_of_a_trial_are_those_of_replay(tmp_path: Path) -> None:
         means, counts = [], 0
         for one in manifest["runs"]:
             if one["batch"] == batch:
-                area, = json.loads(run("replay", TRIAL / one["recording"], "--json").stdout)["areas"]
-                found = area["latency"]["alloc_contig"]
+                said = run("replay", TRIAL / one["recording"], "--json").stdout
+                found = json.loads(said)["areas"][0]["latency"]["alloc_contig"]
                 means.append(found["mean_s"])
                 counts += found["count"]
         row, = (row for row in rows if row["table"] == "latency" and row["statistic"] == "mean"

@@ -51,9 +51,9 @@ def spoilt(change: Callable[[dict[str, Any]], Any]) -> Callable[[str], str]:
 
 @pytest.mark.parametrize(("spoil", "message"), [
     (lambda text: text[:-20], "is not a manifest"),
-    (lambda text: "", "is not a manifest"),
-    (lambda text: "[]", "format is not 1"),
-    (lambda text: "[" * 100_000, "is not a manifest"),
+    (lambda _: "", "is not a manifest"),
+    (lambda _: "[]", "format is not 1"),
+    (lambda _: "[" * 100_000, "is not a manifest"),
     (spoilt(lambda v: v.update(format=2)), "format is not 1"),
     (spoilt(lambda v: v.pop("host")), "host is missing"),
     (spoilt(lambda v: v.update(runs={})), "runs is missing"),

@@ -22,7 +22,7 @@ DEMO = ROOT / "cmaobs" / "data" / "demo.cmarec"
 
 @pytest.fixture(scope="module")
 def demo() -> Measured:
-    return report.measure(str(DEMO), "demo", None)
+    return report.measure(str(DEMO), "demo")
 
 
 def test_it_says_what_replay_says(demo: Measured) -> None:
@@ -76,7 +76,7 @@ def test_what_has_no_record_is_told(tmp_path: Path) -> None:
                                                   "alloc_hit": samples.latency(600, 700)}),
         samples.state(at_ns=8000, begun=4)), losses={"ring_full": 1})
     recordings.write(tmp_path / "lossy.cmarec", steps)
-    found = report.measure(str(tmp_path / "lossy.cmarec"), "lossy", None)
+    found = report.measure(str(tmp_path / "lossy.cmarec"), "lossy")
     one, = found.busy
     assert one.missing == {"alloc_hit": 1, "alloc_failed": -1, "release_deferred": -1}
     assert found.lost == 1
@@ -102,6 +102,6 @@ def test_an_operation_whose_calls_are_missing_is_not_divided(tmp_path: Path) -> 
     steps[1] = samples.batch(samples.alloc(1000, 3000, 0x40000, 16, Way.CONTIG, n_contig=1),
                              watermark=2000)
     recordings.write(tmp_path / "part.cmarec", steps)
-    one, = report.measure(str(tmp_path / "part.cmarec"), "part", None).busy
+    one, = report.measure(str(tmp_path / "part.cmarec"), "part").busy
     assert ("alloc_contig", 16) in one.slots
     assert ("alloc_contig", 16) not in one.spent
