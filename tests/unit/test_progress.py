@@ -45,7 +45,7 @@ def test_a_terminal_shows_how_far_it_is_and_then_only_the_result(
         assert shares[-1] <= 100
         assert b" s left" in terminal.sent
         assert line not in terminal.text
-        ends = {"export": "4000 records", "report": "numbers; "}
+        ends = {"export": "4000 records", "report": "recordings: 1"}
         assert ends.get(name, "verdict: ") in terminal.text
 
 
