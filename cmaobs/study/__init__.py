@@ -7,6 +7,9 @@
     numbers    every number of the report, as rows
     alone      the numbers of one recording
     compared   the numbers of all runs of a manifest, batch 0 against the others
-    charts     SVG
+    charts     rows as SVG
+    book       a part of the page, and the rows for it
+    parts_alone, parts_compared
+               which parts there are, and their words
     page       HTML
 """

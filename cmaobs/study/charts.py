@@ -155,8 +155,9 @@ def _data(mark: Mark, value: float | None) -> str:
 def _log(values: Sequence[float]) -> Scale:
     low, high = math.log10(min(values)), math.log10(max(values))
     low, high = low - 0.05, max(high, low + 0.1) + 0.05
-    decades = range(math.ceil(low), math.floor(high) + 1)
-    ticks = [10.0 ** decade for decade in decades] or [10.0 ** low, 10.0 ** high]
+    steps = (1,) if high - low > 2 else (1, 2, 5)
+    ticks = [step * 10.0 ** decade for decade in range(math.floor(low), math.ceil(high))
+             for step in steps if low <= math.log10(step) + decade <= high]
     return Scale(lambda value: _between((math.log10(value) - low) / (high - low)), ticks)
 
 

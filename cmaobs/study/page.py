@@ -8,11 +8,11 @@ from html import escape
 from typing import NamedTuple
 
 from cmaobs.report.text import clean
-from cmaobs.study import alone, compared, sections
+from cmaobs.study import alone, compared, parts_alone, parts_compared
 from cmaobs.study.alone import Measured
+from cmaobs.study.book import Section
 from cmaobs.study.manifest import Manifest
 from cmaobs.study.numbers import as_csv
-from cmaobs.study.sections import Section
 
 HEAD = "<!DOCTYPE html>\n<!-- cmaobs report -->\n"
 _STYLE = """
@@ -55,12 +55,12 @@ def report(measured: Sequence[Measured], manifest: Manifest | None) -> Report:
     """Of the recordings of a manifest, or of recordings each by itself."""
     if manifest is None:
         rows = [row for one in measured for row in alone.rows(one)]
-        parts = sections.of_recordings(measured, rows)
+        parts = parts_alone.of_recordings(measured, rows)
         about: Mapping[str, str] = {}
     else:
         groups = compared.groups(manifest, {one.name: one for one in measured})
         rows = list(compared.rows(manifest, groups))
-        parts = sections.of_trial(manifest, measured, rows)
+        parts = parts_compared.of_trial(manifest, measured, rows)
         about = manifest.host
     return Report("".join(_page(parts, about, measured)), as_csv(rows), len(rows))
 

@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Which rows are shown where, and in what words. Pure."""
+"""What is shown of the runs of a manifest, and in what words. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from cmaobs.study import charts
 from cmaobs.study.alone import Measured
-from cmaobs.study.charts import Line, Mark, with_interval
+from cmaobs.study.book import MARKS, Book, Section
+from cmaobs.study.charts import Line, with_interval
 from cmaobs.study.manifest import Manifest
 from cmaobs.study.numbers import Row
+from cmaobs.study.parts_alone import recordings
 
-PARTS = (("alloc_contig_range", "off"), ("flush", "third"), ("rest", "on"))
 _KEY = (("off", "batch 0"), ("on", "batch above 0"))
-_MARKS = "● half of the operations took no longer, ◐ nine of ten, ○ 99 of 100; lines are intervals."
 _METHOD = (
     "Each setting was run several times, in an order drawn from a seed; runs that differ in batch "
     "only had the same requests. A value is the median of its runs. Its interval contains the "
@@ -29,92 +27,13 @@ _METHOD = (
     "counted without probes.")
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A part of the page. key: classes and what they stand for. table: its first line is a head.
-
-    always: shown without plots and table, too.
-    """
-
-    title: str
-    text: Sequence[str] = ()
-    key: Sequence[tuple[str, str]] = ()
-    plots: Sequence[str] = ()
-    table: Sequence[Sequence[str]] = ()
-    always: bool = False
-
-
-class Book:
-    """Rows with their numbers, to be looked up."""
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self._rows = rows
-
-    def find(self, table: str, **fields: Any) -> list[Mark]:
-        """In the order of the CSV. series: by what batch is."""
-        return [Mark(number, row, "on" if row.batch or row.operation.endswith(
-                    ("_hit", "_deferred")) else "off")
-                for number, row in enumerate(self._rows, start=1)
-                if row.table == table
-                and all(getattr(row, name) == value for name, value in fields.items())]
-
-    def values(self, field: str, table: str, **fields: Any) -> list[Any]:
-        """Of a field, each once, in order."""
-        return list(dict.fromkeys(getattr(mark.row, field)
-                                  for mark in self.find(table, **fields)))
-
-
-def of_recordings(measured: Sequence[Measured], rows: Sequence[Row]) -> list[Section]:
-    """Each recording by itself."""
-    book = Book(rows)
-    found = [_recordings(measured)]
-    for one in measured:
-        for area in book.values("area", "latency", recording=one.name):
-            found.append(_area(book, {"recording": one.name, "area": area}))
-    return found
-
-
-def _area(book: Book, of: dict[str, Any]) -> Section:
-    quantiles = [Line(kind, [mark for mark in book.find(
-        "latency", **of, operation=kind, pages=None) if mark.row.statistic in charts.SHAPES])
-        for kind in book.values("operation", "latency", **of)]
-    plots = [charts.dots("latency by path", quantiles, log=True)]
-    for what, kinds in (("allocations", ("alloc_contig", "alloc_hit")),
-                        ("releases", ("release_direct", "release_deferred"))):
-        plots.append(charts.distribution(f"{what} by path, share of each", [
-            book.find("distribution", **of, operation=kind, pages=None) for kind in kinds]))
-    for kind in book.values("operation", "spent", **of):
-        pages = book.values("pages", "latency", **of, operation=kind)
-        lines = [Line(_class(size), [
-            mark for mark in book.find("latency", **of, operation=kind, pages=size)
-            if mark.row.statistic in charts.SHAPES]) for size in pages if size is not None]
-        plots.append(charts.dots(f"{kind} by size", lines, log=True))
-        plots.append(charts.stacked(f"{kind}: where the time went", [
-            _parts(book, _class(size), **of, operation=kind, pages=size)
-            for size in book.values("pages", "spent", **of, operation=kind)]))
-    counts = [[f"{mark.row.table}: {mark.row.statistic}" + (
-        f", {mark.row.operation}" if mark.row.operation else ""), with_interval(mark.row)]
-              for table in ("hits", "deferral", "withheld", "missing")
-              for mark in book.find(table, **of)]
-    return Section(
-        f"{of['recording']}: area {of['area']}",
-        (_MARKS, "One recording has no repetition, so nothing says how far another would differ."),
-        (("on", "hits and deferred releases"), ("off", "all else; alloc_contig_range"),
-         ("third", "flush")), plots, [["", ""], *counts] if counts else ())
-
-
-def _class(size: int) -> str:
-    """The sizes of a class of records."""
-    return "1 page" if size == 1 else f"{size}-{2 * size - 1} p"
-
-
 def of_trial(manifest: Manifest, measured: Sequence[Measured],
              rows: Sequence[Row]) -> list[Section]:
     """All runs of a manifest."""
     book = Book(rows)
     return [_short(book), Section("How it was measured", _METHOD, always=True), *_by_size(book),
             _spent(book), _hits(book), _threads(book), _others(book), _instructions(book),
-            _left(manifest, book), _recordings(measured)]
+            _left(manifest, book), recordings(measured)]
 
 
 def _short(book: Book) -> Section:
@@ -141,9 +60,8 @@ def _by_size(book: Book) -> list[Section]:
         sizes = sorted(book.values("workload", "latency", **of), key=int)
         plots = []
         for operation in ("alloc", "release"):
-            lines = [Line(f"{size} p, batch {batch}", [
-                mark for mark in book.find("latency", **of, operation=operation, workload=size,
-                                           batch=batch) if mark.row.statistic in charts.SHAPES])
+            lines = [book.quantiles(f"{size} p, batch {batch}", **of, operation=operation,
+                                    workload=size, batch=batch)
                 for size in sizes for batch in book.values("batch", "latency", **of)]
             plots.append(charts.dots(f"{condition}: {operation} by size", lines, log=True))
         for size in sizes:
@@ -152,14 +70,8 @@ def _by_size(book: Book) -> list[Section]:
                 for batch in book.values("batch", "latency", **of)])
                 for operation in ("alloc", "release")]
         found.append(Section(f"Latency by size: {condition}", (
-            _MARKS, "Outlines are the shares of operations by how long they took."), _KEY, plots))
+            MARKS, "Outlines are the shares of operations by how long they took."), _KEY, plots))
     return found
-
-
-def _parts(book: Book, name: str, **of: Any) -> Line:
-    marks = [mark for part, _ in PARTS for mark in book.find("spent", statistic=part, **of)]
-    series = dict(PARTS)
-    return Line(name, [mark._replace(series=series[mark.row.statistic]) for mark in marks])
 
 
 def _spent(book: Book) -> Section:
@@ -167,7 +79,7 @@ def _spent(book: Book) -> Section:
     for condition in book.values("condition", "spent", question="size"):
         of = {"question": "size", "condition": condition}
         for batch in book.values("batch", "spent", **of):
-            lines = [_parts(book, f"{size} pages", **of, workload=size, batch=batch)
+            lines = [book.parts(f"{size} pages", **of, workload=size, batch=batch)
                      for size in sorted(book.values("workload", "spent", **of), key=int)]
             plots.append(charts.stacked(f"{condition}, batch {batch}: a mean allocation", lines))
     return Section(
@@ -213,7 +125,7 @@ def _threads(book: Book) -> Section:
                 if table != "latency" or mark.row.statistic in charts.SHAPES])
                 for threads, batch in pairs]
             plots.append(charts.dots(f"sizes {workload}: {title}", lines, table == "latency"))
-    return Section("Threads", (_MARKS,), _KEY, plots)
+    return Section("Threads", (MARKS,), _KEY, plots)
 
 
 def _others(book: Book) -> Section:
@@ -282,17 +194,3 @@ def _left(manifest: Manifest, book: Book) -> Section:
     return Section("What did not fit, and what failed", text if len(table) > 1 else (
         "Everything fitted, nothing failed, and all was done in time.",),
         table=table, always=True)
-
-
-def _recordings(measured: Sequence[Measured]) -> Section:
-    table = [["recording", "seconds", "records", "lost", "operations without a record", "verdict",
-              "why unknown, and what is missing"]]
-    for one in measured:
-        missing = sum(sum(area.missing.values()) for area in one.busy)
-        why = [*(one.view.verdict.reasons if one.view.verdict else ()), *one.view.warnings]
-        table.append([one.name, f"{one.seconds:.2f}", str(one.view.records), str(one.lost),
-                      str(missing), one.outcome, "; ".join(why)])
-    return Section(
-        "Recordings",
-        ("What each says by itself; `cmaobs replay FILE` reports the same. The verdict is that of "
-         "the reference model on every operation of the recording.",), table=table)
