@@ -148,7 +148,7 @@ def _others(book: Book) -> Section:
                           "pages scanned by direct reclaim", "memory filled")]
     return Section(
         "What it costs everyone else",
-        ("Under memory pressure: another process fills memory, gives an eighth of it back and "
+        ("Under memory pressure: another process fills memory, gives a sixteenth of it back and "
          "fills it again, while the load runs. Memory filled is how fast it gets its pages. What "
          "is zero in all runs is only in the CSV.",), _KEY, plots, table)
 

@@ -34,11 +34,13 @@ def main() -> int:
                         help="how much is run; default: full")
     parser.add_argument("--area", metavar="NAME", help="default: reserved, or the first")
     parser.add_argument("--seed", metavar="N", type=int, default=1, help="default: 1")
+    parser.add_argument("--minutes", metavar="N", type=float, default=float("inf"),
+                        help="begin no repetition that would end later; default: no limit")
     args = parser.parse_args()
     try:
         with Progress("trial", shown=os.environ.get("CMAOBS_PROGRESS") == "yes" or None) as shown:
             made = conduct.conduct(args.output, plan.SCALES[args.scale], args.area, args.seed,
-                                   shown)
+                                   args.minutes * 60, shown)
     except CmaobsError as error:
         print(f"error: {error.message}\n  remedy: {error.remedy}", file=sys.stderr)
         return 2

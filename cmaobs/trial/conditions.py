@@ -12,8 +12,8 @@ from cmaobs.load.area import Area
 from cmaobs.load.pressure import Pace, Pressure
 from cmaobs.load.targets import Heap
 
-FLOOR = 64 << 20  # bytes of MemAvailable that pressure leaves
-PACE = Pace(let_go_s=0.0, share=0.125, period_s=0.02)  # it is at work nearly all the time
+FLOOR = 16 << 20  # bytes of MemAvailable that pressure leaves
+PACE = Pace(let_go_s=0.0, share=0.0625, period_s=0.02)  # it is at work nearly all the time
 _FULL_S = 120.0  # to fill memory
 _BLOCK = 64  # pages of a piece of clutter, and of the hole beside it
 _CLUTTERED = 2 / 3  # of the area; the rest stays one run, for what fits no hole

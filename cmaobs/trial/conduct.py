@@ -6,7 +6,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from cmaobs.errors import HostError, UsageError
 from cmaobs.kernel.session import Options, Session
 from cmaobs.load.area import Area, find, refused
 from cmaobs.study import manifest
-from cmaobs.study.manifest import Manifest, Run
+from cmaobs.study.manifest import LeftOut, Manifest, Run
 from cmaobs.trial import host, plan, worker
 from cmaobs.trial.cut import Cutter
 from cmaobs.trial.plan import Planned
@@ -25,17 +25,19 @@ Say = Callable[[float], None]
 
 
 def conduct(directory: Path, scale: plan.Scale, area_name: str | None, seed: int,
-            progress: Say) -> Manifest:
+            limit_s: float, progress: Say) -> Manifest:
     """Run all and leave the recordings and their manifest in the directory.
 
-    Raises CmaobsError: no such area, a kernel that does not defer, an area that others use.
+    limit_s: no repetition is begun that would end later, by what the longest took. Raises
+    CmaobsError: no such area, a kernel that does not defer, an area that others use.
     """
+    began = time.monotonic()
     area = find(Path("/"), area_name)
     if area.heap is None:
         raise HostError(f"area {area.name} has no dma-buf heap, through which the load is made",
                         "a kernel with DMABUF_HEAPS_CMA; its heap is that of the default area")
     was = area.batch.read_text()
-    blocks, left_out = plan.blocks(scale, area.pages, seed)
+    rounds, left_out = plan.rounds(scale, area.pages, seed)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -49,15 +51,8 @@ def conduct(directory: Path, scale: plan.Scale, area_name: str | None, seed: int
         trial = _Trial(directory, area, pool,
                        Manifest(directory, host.facts(Path("/"), area), (), tuple(left_out)))
         try:
-            trial.warm_up(blocks[0][0])
-            total, done = sum(map(len, blocks)), 0
-            for block in blocks:
-                pool.submit(worker.prepare, area.name, block[0].setting.condition).result()
-                for planned in block:
-                    trial.run(planned)
-                    done += 1
-                    progress(done / total)
-            pool.submit(worker.prepare, area.name, "idle").result()
+            trial.warm_up(rounds[0][0][0])
+            trial.run_all(rounds, began + limit_s, progress)
         finally:
             trial.close()
             area.batch.write_text(was)
@@ -81,6 +76,24 @@ class _Trial:
         identity = self._session.identity
         self.manifest = replace(begun, host={**begun.host, "observer": ", ".join((
             f"probed by {identity['attach']}", f"a reading each {READING_S} s"))})
+
+    def run_all(self, rounds: Sequence[plan.Blocks], ends: float, progress: Say) -> None:
+        """Each repetition that is over in time; ends: of time.monotonic()."""
+        total, longest = sum(len(block) for blocks in rounds for block in blocks), 0.0
+        for repetition, blocks in enumerate(rounds):
+            began = time.monotonic()
+            if began + longest > ends:
+                self._leave(LeftOut("all", "all", 0, "all", f"repetitions from {repetition + 1} on "
+                                    "would not have ended within the time limit"))
+                break
+            for block in blocks:
+                self._pool.submit(worker.prepare, self._area.name,
+                                  block[0].setting.condition).result()
+                for planned in block:
+                    self.run(planned)
+                    progress(len(self.manifest.runs) / total)
+            longest = max(longest, time.monotonic() - began)
+        self._pool.submit(worker.prepare, self._area.name, "idle").result()
 
     def warm_up(self, planned: Planned) -> None:
         """The same once more, unrecorded: what is slow the first time is over then."""
@@ -109,7 +122,17 @@ class _Trial:
             name, setting.question, setting.condition, setting.batch, setting.threads,
             setting.sizes, setting.operations, planned.seed, planned.repetition, done.seconds,
             {**done.load, "whole_run_s": round(time.monotonic() - began, 3)}, done.vmstat)))
-        (self._directory / manifest.NAME).write_text(self.manifest.dump())
+        self._keep()
+
+    def _leave(self, one: LeftOut) -> None:
+        self.manifest = replace(self.manifest, left_out=(*self.manifest.left_out, one))
+        self._keep()
+
+    def _keep(self) -> None:
+        """So that a trial that is ended before its time can be reported as far as it came."""
+        part = self._directory / f"{manifest.NAME}.part"
+        part.write_text(self.manifest.dump())
+        part.replace(self._directory / manifest.NAME)
 
     def close(self) -> None:
         """Detach."""

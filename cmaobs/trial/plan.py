@@ -76,8 +76,11 @@ def settings(scale: Scale) -> list[Setting]:
     return found
 
 
-def blocks(scale: Scale, area_pages: int, seed: int) -> tuple[list[list[Planned]], list[LeftOut]]:
-    """Blocks of one condition each, and what does not fit the area."""
+Blocks = list[list[Planned]]
+
+
+def rounds(scale: Scale, area_pages: int, seed: int) -> tuple[list[Blocks], list[LeftOut]]:
+    """Of each repetition its blocks, and what does not fit the area."""
     fitting, left_out = [], []
     for setting in settings(scale):
         largest = Sizes.parse(setting.sizes).largest * setting.threads
@@ -90,11 +93,13 @@ def blocks(scale: Scale, area_pages: int, seed: int) -> tuple[list[list[Planned]
     found = []
     for repetition in range(scale.repetitions):
         rng = random.Random(f"{seed}/{repetition}")
+        blocks = []
         for condition in scale.conditions:
             block = [Planned(one, repetition, seed + repetition) for one in fitting
                      if one.condition == condition]
             rng.shuffle(block)
-            found.append(block)
+            blocks.append(block)
+        found.append(blocks)
     return found, list(dict.fromkeys(left_out))
 
 
