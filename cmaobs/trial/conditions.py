@@ -49,17 +49,19 @@ class Clutter:
 
 @contextlib.contextmanager
 def pressed(condition: str) -> Iterator[dict[str, object]]:
-    """Memory pressure for as long, if the condition is that; what it did is put into the dict."""
+    """Memory pressure for as long, if the condition is that; what it did is put into the dict.
+
+    Raises HostError where memory did not get full.
+    """
     told: dict[str, object] = {}
     if condition != "pressure":
         yield told
         return
     pressure = Pressure(Path("/"), "anon", FLOOR, PACE)
     try:
-        full = pressure.await_full(_FULL_S)
+        if not pressure.await_full(_FULL_S):
+            raise HostError(f"memory was not full within {_FULL_S:.0f} s, or the kernel killed "
+                            "what fills it", "run the trial on a machine with less memory")
         yield told
     finally:
         told |= pressure.stop()
-    if not full:
-        raise HostError(f"memory was not full within {_FULL_S:.0f} s",
-                        "run the trial on a machine with less memory, or one less busy")

@@ -80,6 +80,7 @@ class _Trial:
     def run_all(self, rounds: Sequence[plan.Blocks], ends: float, progress: Say) -> None:
         """Each repetition that is over in time; ends: of time.monotonic()."""
         total, longest = sum(len(block) for blocks in rounds for block in blocks), 0.0
+        done = 0
         for repetition, blocks in enumerate(rounds):
             began = time.monotonic()
             if began + longest > ends:
@@ -91,7 +92,8 @@ class _Trial:
                                   block[0].setting.condition).result()
                 for planned in block:
                     self.run(planned)
-                    progress(len(self.manifest.runs) / total)
+                    done += 1
+                    progress(done / total)
             longest = max(longest, time.monotonic() - began)
         self._pool.submit(worker.prepare, self._area.name, "idle").result()
 
@@ -117,7 +119,14 @@ class _Trial:
 
         self._cutter.record(self._directory / name, busy)
         assert future is not None
-        done = future.result()
+        try:
+            done = future.result()
+        except HostError as error:
+            (self._directory / name).unlink()
+            self._leave(LeftOut(setting.question, setting.condition, setting.threads,
+                                setting.sizes, f"repetition {planned.repetition + 1}, batch "
+                                f"{setting.batch}: {error.message}"))
+            return
         self.manifest = replace(self.manifest, runs=(*self.manifest.runs, Run(
             name, setting.question, setting.condition, setting.batch, setting.threads,
             setting.sizes, setting.operations, planned.seed, planned.repetition, done.seconds,

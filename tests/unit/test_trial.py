@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections import Counter
@@ -136,3 +137,8 @@ def test_help_says_what_it_needs(module: str) -> None:
     done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True,
                           text=True, check=True, timeout=60)
     assert "FILE" in done.stdout or "DIR" in done.stdout
+
+
+def test_an_error_of_the_worker_arrives_whole() -> None:
+    error = pickle.loads(pickle.dumps(HostError("no", "then so")))
+    assert (type(error), error.message, error.remedy) == (HostError, "no", "then so")
