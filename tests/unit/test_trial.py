@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import pickle
 import subprocess
 import sys
@@ -15,9 +17,10 @@ from golden import recordings, samples
 
 from cmaobs.errors import HostError
 from cmaobs.events import Path as Way
+from cmaobs.load.area import Area
 from cmaobs.source import Batch
 from cmaobs.state import Reading
-from cmaobs.trial import plan
+from cmaobs.trial import host, plan
 from cmaobs.trial.cut import Cutter, since
 
 AREA_PAGES = 192 << 8
@@ -142,3 +145,29 @@ def test_help_says_what_it_needs(module: str) -> None:
 def test_an_error_of_the_worker_arrives_whole() -> None:
     error = pickle.loads(pickle.dumps(HostError("no", "then so")))
     assert (type(error), error.message, error.remedy) == (HostError, "no", "then so")
+
+
+def test_the_host_is_told_as_far_as_it_can_be_known(tmp_path: Path) -> None:
+    area = Area(tmp_path, "reserved", None)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 1000 kB\nCmaTotal: 400 kB\n")
+    said = host.facts(tmp_path, area)
+    assert said["area"].startswith("reserved, 100 pages of ")
+    for key in ("config", "config SHA-256", "clock"):
+        assert said[key] == "unknown"
+    assert said["parameters"] == "none"
+    assert said["processors"].endswith(" x unknown")
+    (tmp_path / "proc/cpuinfo").write_text(
+        "processor\t: 0\nmodel name\t: QEMU TCG CPU version 2.5+\nflags\t\t: fpu hypervisor\n")
+    (tmp_path / "proc/cmdline").write_text(
+        "root=/dev/secret cma=64M init=/some/where cma_defer_batch=0 cma=192M page_owner=on\n")
+    config = "CONFIG_CMA=y\n# CONFIG_CMA_DEBUG is not set\nCONFIG_HZ=250\nCONFIG_USB=y\n"
+    (tmp_path / "proc/config.gz").write_bytes(gzip.compress(config.encode()))
+    said = host.facts(tmp_path, area)
+    assert said["config"] == "CMA=y, CMA_DEBUG=n, HZ=250"
+    assert said["config SHA-256"] == hashlib.sha256(config.encode()).hexdigest()
+    assert said["parameters"] == "cma=64M cma_defer_batch=0 cma=192M page_owner=on"
+    assert said["processors"].endswith(" x QEMU TCG CPU version 2.5+")
+    assert said["emulated"].startswith("yes: ")
+    (tmp_path / "proc/cpuinfo").write_text("model name\t: A53\nflags\t\t: fpu hypervisor\n")
+    assert host.facts(tmp_path, area)["emulated"] == "no, but a virtual machine"
