@@ -138,6 +138,23 @@ def test_the_numbers_of_a_trial_are_those_of_replay(tmp_path: Path) -> None:
         assert int(row["operations"]) == counts
 
 
+def test_a_ratio_is_of_pairs_with_the_same_seed(tmp_path: Path) -> None:
+    _, rows = made(tmp_path / "out", TRIAL / "manifest.json")
+    means: dict[tuple[int, int], float] = {}
+    for one in json.loads((TRIAL / "manifest.json").read_text())["runs"]:
+        said = json.loads(run("replay", TRIAL / one["recording"], "--json").stdout)
+        found = [said["areas"][0]["latency"][kind] for kind in ("alloc_hit", "alloc_contig")
+                 if kind in said["areas"][0]["latency"]]
+        count = sum(kind["count"] for kind in found)
+        means[one["seed"], one["batch"]] = sum(
+            kind["mean_s"] * kind["count"] for kind in found) / count
+    ratios = sorted(means[seed, 64] / means[seed, 0] for seed in {seed for seed, _ in means})
+    row, = (row for row in rows if row["table"] == "ratio" and row["statistic"] == "mean"
+            and row["operation"] == "alloc")
+    assert [float(row["low"]), float(row["high"])] == pytest.approx([ratios[0], ratios[-1]])
+    assert float(row["value"]) == pytest.approx(sum(ratios) / 2)
+
+
 @pytest.mark.parametrize(("name", "message"), [
     ("nothing.cmarec", "cannot read"), ("text.cmarec", "text.cmarec"),
     ("empty.cmarec", "there is no operation in"), ("corrupt.cmarec", "is damaged at byte")])
