@@ -20,7 +20,9 @@ from cmaobs.events import Path as Way
 from cmaobs.load.area import Area
 from cmaobs.source import Batch
 from cmaobs.state import Reading
-from cmaobs.trial import host, plan
+from cmaobs.study import compared
+from cmaobs.study.manifest import Counted
+from cmaobs.trial import counting, host, plan
 from cmaobs.trial.cut import Cutter, since
 
 AREA_PAGES = 192 << 8
@@ -171,3 +173,31 @@ def test_the_host_is_told_as_far_as_it_can_be_known(tmp_path: Path) -> None:
     assert said["emulated"].startswith("yes: ")
     (tmp_path / "proc/cpuinfo").write_text("model name\t: A53\nflags\t\t: fpu hypervisor\n")
     assert host.facts(tmp_path, area)["emulated"] == "no, but a virtual machine"
+
+
+def test_instructions_are_counted_of_each_size_that_fits(tmp_path: Path) -> None:
+    """On files in place of a kernel's: what is written to them, and that batch is put back."""
+    debugfs = tmp_path / "debugfs"
+    debugfs.mkdir()
+    for name, text in (("count", "1024"), ("order_per_bit", "0"), ("alloc", ""), ("free", "")):
+        (debugfs / name).write_text(text)
+    batch = tmp_path / "sys/kernel/mm/cma/reserved/batch"
+    batch.parent.mkdir(parents=True)
+    batch.write_text("7\n")
+    found = counting.all_counts(Area(tmp_path, "reserved", debugfs), 3)
+    assert batch.read_text() == "7\n"
+    assert {(one.boot, one.batch, one.operation, one.pages) for one in found} == {
+        (3, batch, operation, pages) for batch in (0, 64) for operation in ("alloc", "release")
+        for pages in (1, 16, 256, 1024)}
+    assert {len(one.instructions) for one in found} == {counting.ROUNDS}
+    asked = (debugfs / "alloc").read_text().split()
+    assert asked == (debugfs / "free").read_text().split()
+    assert len(asked) == 2 * 4 * (counting.ROUNDS + 1)
+
+
+def test_the_counts_are_told_with_what_differs_between_boots() -> None:
+    rows = list(compared.counted([Counted(1, 0, "alloc", 16, (100, 104, 900)),
+                                  Counted(2, 0, "alloc", 16, (100, 102, 104))]))
+    median, spread = rows
+    assert (median.value, median.low, median.high, median.operations) == (103, 100, 900, 6)
+    assert (spread.statistic, spread.value) == ("difference of the boots' medians", 2)
