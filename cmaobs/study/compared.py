@@ -8,6 +8,7 @@ The ratio is of each pair, and its median and interval are over the pairs.
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
@@ -31,8 +32,7 @@ _VMSTAT = (("allocation stalls", "allocstall"), ("pages scanned by kswapd", "pgs
            ("pages reclaimed by kswapd", "pgsteal_kswapd"),
            ("pages reclaimed by direct reclaim", "pgsteal_direct"),
            ("slab objects scanned", "slabs_scanned"), ("compaction stalls", "compact_stall"),
-           ("pages migrated", "pgmigrate_success"), ("migrations failed", "pgmigrate_fail"),
-           ("processes killed for memory", "oom_kill"))
+           ("pages migrated", "pgmigrate_success"), ("migrations failed", "pgmigrate_fail"))
 
 
 class Setting(NamedTuple):
@@ -88,7 +88,7 @@ def groups(manifest: Manifest, measured: Mapping[str, Measured]) -> Groups:
 
 def rows(manifest: Manifest, made: Groups) -> Iterator[Row]:
     """All numbers of a manifest."""
-    for setting, ones in sorted(made.items()):
+    for setting, ones in sorted(made.items(), key=lambda item: _order(item[0])):
         named: dict[str, Any] = setting._asdict()
         yield from _latencies(ones, named)
         yield from _work(ones, named)
@@ -97,6 +97,12 @@ def rows(manifest: Manifest, made: Groups) -> Iterator[Row]:
         if setting.batch and against:
             yield from _ratios(ones, against, named)
     yield from counted(manifest.counted)
+
+
+def _order(setting: Setting) -> tuple[Any, ...]:
+    """One size before the next larger one, and mixes behind."""
+    alone = int(setting.workload) if setting.workload.isdecimal() else sys.maxsize
+    return setting.question, setting.condition, alone, *setting[2:]
 
 
 def _latencies(ones: Sequence[One], named: dict[str, Any]) -> Iterator[Row]:
@@ -160,6 +166,11 @@ def _cost(ones: Sequence[One], named: dict[str, Any]) -> Iterator[Row]:
         yield from _over(ones, "others", title, "a second", named,
                          lambda one, prefix=prefix: _grown(one.run, prefix))  # type: ignore[misc]
     yield from _over(ones, "others", "memory filled", "bytes a second", named, _filled)
+    killed = [after - before for one in ones
+              if (pair := one.run.vmstat.get("oom_kill")) for before, after in [pair]]
+    if killed:
+        yield Row("others", "processes killed for memory, in all runs", "processes", sum(killed),
+                  **named, runs=len(killed))
 
 
 def _grown(run: Run, prefix: str) -> float | None:

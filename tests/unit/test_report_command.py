@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
@@ -153,6 +154,36 @@ def test_a_ratio_is_of_pairs_with_the_same_seed(tmp_path: Path) -> None:
             and row["operation"] == "alloc")
     assert [float(row["low"]), float(row["high"])] == pytest.approx([ratios[0], ratios[-1]])
     assert float(row["value"]) == pytest.approx(sum(ratios) / 2)
+
+
+def test_what_others_feel_is_of_vmstat_and_of_the_pressure(tmp_path: Path) -> None:
+    """As a kernel under pressure would have said it."""
+    trial = tmp_path / "trial"
+    shutil.copytree(TRIAL, trial)
+    value = json.loads((trial / "manifest.json").read_text())
+    for place, one in enumerate(value["runs"]):
+        one["seconds"] = 2.0
+        one["condition"] = "pressure"
+        one["vmstat"] = {"allocstall_movable": [5, 5 + 8 * place], "allocstall_normal": [0, 2],
+                         "pgscan_kswapd": [7, 7], "oom_kill": [3, 3 + (place == 1)]}
+        one["load"]["pressure"] = ({"ended": "killed"} if place == 1 else
+                                   {"refilled": 1000 * (place + 1), "refilling_s": 4.0})
+    (trial / "manifest.json").write_text(json.dumps(value))
+    text, rows = made(tmp_path / "out", trial / "manifest.json")
+    said = {(row["batch"], row["statistic"]): row for row in rows if row["table"] == "others"}
+    for batch in (0, 64):
+        places = [n for n, one in enumerate(value["runs"]) if one["batch"] == batch]
+        stalls = sorted((2 + 8 * place) / 2 for place in places)
+        row = said[str(batch), "allocation stalls"]
+        assert [float(row["low"]), float(row["high"])] == stalls
+        assert float(said[str(batch), "pages scanned by kswapd"]["value"]) == 0
+        killed = said[str(batch), "processes killed for memory, in all runs"]
+        assert (killed["value"], killed["runs"]) == (str(int(1 in places)), "2")
+        filled = [250.0 * (place + 1) for place in places if place != 1]
+        row = said[str(batch), "memory filled"]
+        assert [float(row["low"]), float(row["high"])] == [filled[0], filled[-1]]
+        assert row["runs"] == str(len(filled))
+    assert "processes killed for memory" in text
 
 
 @pytest.mark.parametrize(("name", "message"), [
