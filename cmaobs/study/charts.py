@@ -16,7 +16,8 @@ from cmaobs.study.numbers import Row
 
 WIDTH = 360
 _LEFT, _RIGHT, _TOP, _LINE = 92, 12, 20, 15
-_UNITS = {"seconds": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))}
+_UNITS = {"seconds": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")),
+          "bytes a second": ((1e6, "MB/s"), (1e3, "kB/s"))}
 SHAPES = {"p50": "●", "p90": "◐", "p99": "○"}
 
 
@@ -58,11 +59,13 @@ def shown(value: float | None, unit: str) -> str:
 def with_interval(row: Row) -> str:
     """The value, its interval, and how certain that is."""
     text = shown(row.value, row.unit)
+    if row.confidence == 0:
+        return f"{text}; one run"
     if row.low is None and row.high is None:
         return text
     text += f" ({shown(row.low, row.unit)} to {shown(row.high, row.unit)}"
     if row.confidence is not None and row.confidence < 1:
-        text += f"; {row.confidence:.0%}, {row.runs} runs" if row.confidence else "; one run"
+        text += f"; {row.confidence:.0%}, {row.runs} runs"
     return text + ")"
 
 

@@ -65,7 +65,7 @@ def _by_size(book: Book) -> list[Section]:
                 for size in sizes for batch in book.values("batch", "latency", **of)]
             plots.append(charts.dots(f"{condition}: {operation} by size", lines, log=True))
         for size in sizes:
-            plots += [charts.distribution(f"{condition}: {operation}, {size} pages", [
+            plots += [charts.distribution(f"{condition}: {operation} of {_pages(size)}", [
                 book.find("distribution", **of, operation=operation, workload=size, batch=batch)
                 for batch in book.values("batch", "latency", **of)])
                 for operation in ("alloc", "release")]
@@ -74,14 +74,18 @@ def _by_size(book: Book) -> list[Section]:
     return found
 
 
+def _pages(size: str) -> str:
+    return "1 page" if size == "1" else f"{size} pages"
+
+
 def _spent(book: Book) -> Section:
     plots = []
     for condition in book.values("condition", "spent", question="size"):
         of = {"question": "size", "condition": condition}
-        for batch in book.values("batch", "spent", **of):
-            lines = [book.parts(f"{size} pages", **of, workload=size, batch=batch)
-                     for size in sorted(book.values("workload", "spent", **of), key=int)]
-            plots.append(charts.stacked(f"{condition}, batch {batch}: a mean allocation", lines))
+        lines = [book.parts(f"{size} p, batch {batch}", **of, workload=size, batch=batch)
+                 for size in sorted(book.values("workload", "spent", **of), key=int)
+                 for batch in book.values("batch", "spent", **of)]
+        plots.append(charts.stacked(f"{condition}: a mean allocation", lines))
     return Section(
         "Where the time goes",
         ("Of allocations that were granted, by records: inside alloc_contig_range, giving back "
@@ -98,7 +102,7 @@ def _hits(book: Book) -> Section:
             for table, statistic, log in (("hits", "hit ratio", False), ("work", "misses", False),
                                           ("withheld", "mean", False)):
                 plots.append(charts.dots(
-                    f"{condition}, sizes {workload}: {_TITLES.get(statistic, statistic)}",
+                    f"{condition}, {workload}: {_TITLES.get(statistic, statistic)}",
                     [Line(f"batch {batch}", book.find(table, **of, batch=batch,
                                                       statistic=statistic))
                      for batch in batches], log))
@@ -107,7 +111,7 @@ def _hits(book: Book) -> Section:
                     "are deferred, over the time of the run.",), _KEY, plots)
 
 
-_TITLES = {"mean": "pages withheld", "p50": "median of cma_alloc"}
+_TITLES = {"mean": "pages withheld"}
 
 
 def _threads(book: Book) -> Section:
@@ -139,7 +143,7 @@ def _others(book: Book) -> Section:
                 table.append([row.condition, row.workload, str(row.batch),
                               f"{row.statistic}{' withheld' if name == 'withheld' else ''}",
                               with_interval(row)])
-    plots = [charts.dots(f"pressure, sizes {workload}: {statistic}", [
+    plots = [charts.dots(f"pressure, {workload}: {statistic}", [
         Line(f"batch {mark.row.batch}", [mark])
         for mark in book.find("others", question="batch", condition="pressure", workload=workload,
                               statistic=statistic)], log=False)
