@@ -100,9 +100,9 @@ def rows(manifest: Manifest, made: Groups) -> Iterator[Row]:
 
 
 def _order(setting: Setting) -> tuple[Any, ...]:
-    """One size before the next larger one, and mixes behind."""
+    """Of the question of size first; one size before the next larger one, and mixes behind."""
     alone = int(setting.workload) if setting.workload.isdecimal() else sys.maxsize
-    return setting.question, setting.condition, alone, *setting[2:]
+    return setting.question != "size", setting.question, setting.condition, alone, *setting[2:]
 
 
 def _latencies(ones: Sequence[One], named: dict[str, Any]) -> Iterator[Row]:
