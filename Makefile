@@ -15,7 +15,7 @@ GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:
 
 .PHONY: help run test demo docs setup setup-test setup-matrix kernel lint test-unit test-page test-lane \
 	test-vm test-device test-plain test-others test-matrix test-defects test-defects-debug test-owner test-system check-kernel \
-	soak-debug soak-model overhead bench-check whatif-check bench-whatif soak clean
+	soak-debug soak-model overhead report bench-check whatif-check bench-whatif soak clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -62,7 +62,7 @@ lint: setup-test
 	$(PYTHON) -m mypy --strict deploy/vm/device
 	$(PYTEST) --collect-only tests >/dev/null
 	shellcheck -x deploy/setup deploy/vm/live deploy/vm/run deploy/vm/device/guest.sh \
-		deploy/kernel/build deploy/kernel/check deploy/kernel/soak tests/sanitized tests/soak/run .ci/run
+		deploy/kernel/build deploy/kernel/check deploy/kernel/soak deploy/report/run tests/sanitized tests/soak/run .ci/run
 
 ## make test-unit     no kernel needed
 test-unit: setup-test
@@ -135,6 +135,10 @@ soak-debug: setup-test
 overhead: setup-test
 	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel $(DEVICE) --icount --cpus 1 \
 		--append "cma_defer_batch=64" -- $(PYTHON) tests/bench/overhead.py
+
+## make report        deferred freeing on and off, compared: a page and a CSV (half an hour; QUICK=1: minutes)
+report: setup-test
+	@deploy/report/run $(if $(QUICK),quick,full)
 
 ## make bench-check   operations checked per second, against those that the kernel makes
 bench-check: setup-test

@@ -18,7 +18,7 @@ import cmaobs
 from cmaobs.errors import CmaobsError, UsageError
 
 COMMANDS = ("serve", "check", "record", "replay", "snapshot", "doctor", "demo", "explain",
-            "export", "top", "load", "whatif", "fleet")
+            "export", "report", "top", "load", "whatif", "fleet")
 ERROR = 2
 _INTERRUPTED = 130
 

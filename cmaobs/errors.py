@@ -33,6 +33,10 @@ class CmaobsError(Exception):
         self.message = message
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type[CmaobsError], tuple[str, str]]:
+        """So that it can come from another process."""
+        return type(self), (self.message, self.remedy)
+
 
 class UsageError(CmaobsError):
     """The command line asks for what cannot be."""

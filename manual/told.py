@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cmaobs.export import tables
 from cmaobs.metrics import table
+from cmaobs.study import numbers
 
 Rows = Sequence[tuple[str, str]]
 
@@ -61,6 +62,7 @@ OVERHEAD: Mapping[str, str] = {
     "export": "Nothing on the kernel. About 30 us of processor time a record for either format, "
               "the verdict included; memory does not grow with the file. A trace takes about 170 "
               "bytes a record.",
+    "report": _FILE + " All numbers are held in memory: about 1 KB each.",
     "snapshot": "No probes. Small BPF programs are compiled and run once for each area; looking "
                 "up who holds dma-bufs takes about 0.1 ms for each process of the machine.",
     "doctor": "Reads files under /proc and /sys.",
@@ -128,6 +130,14 @@ def _columns() -> Iterator[tuple[str, str]]:
             one.name + (f" ({one.unit})" if one.unit else "") for one in columns) + "."
 
 
+def _numbers() -> Iterator[tuple[str, str]]:
+    """Columns of report.csv."""
+    yield "report.html", ("Plots of the numbers, light and dark; asks nothing of the network. Of "
+                          "each plot the title of a mark is its number.")
+    yield "report.csv", "A number a line. Its columns, empty where they do not apply:"
+    yield from numbers.MEANINGS.items()
+
+
 FIELDS: Mapping[str, Callable[[], Iterator[tuple[str, str]]]] = {
     "serve": _metrics, "check": lambda: iter(_REPORT), "replay": lambda: iter(_REPORT),
     "demo": lambda: iter(_REPORT), "export": _columns,
@@ -167,6 +177,7 @@ FIELDS: Mapping[str, Callable[[], Iterator[tuple[str, str]]]] = {
         ("P50, P99", "The true value lies between the two figures."),
         ("latest failures", "Time, area, pages asked for, errno, thread/pid and how long it "
                             "took."))),
+    "report": _numbers,
     "fleet": lambda: iter((
         ("gains, open, loses", "Recordings (of a kernel: their share) whose p99 of cma_alloc, or "
                                "else p50, would be less than without deferral, neither, or more, "
@@ -229,6 +240,14 @@ CAVEATS: Mapping[str, Rows] = {
     "export": (("What was lost", "is not in the output: look at the losses before concluding "
                                  "that nothing happened."),
                ("Times", "are CLOCK_MONOTONIC; the time of day is known at readings.")),
+    "report": (("Operations of one run", "depend on each other: only repeated runs, by a manifest, "
+                                          "have an interval that says how far another would "
+                                          "differ."),
+               ("What was lost", "is missing in what is by size and in where the time went; "
+                                 "counts and latencies by path were made in the kernel and have "
+                                 "it. The page says how many."),
+               ("An emulated machine", "has other latencies than hardware; the page says so where"
+                                       " it can be known.")),
     "snapshot": (("It is not one instant", "for all areas and processes: they are read one after"
                                            " another."),
                  ("Who holds", "is known where page_owner or the kernel's list of dma-bufs "
@@ -254,7 +273,7 @@ STATUS_VERDICT: Rows = (
 _STATUS_DONE: Rows = (STATUS_VERDICT[2],)
 STATUS: Mapping[str, Rows] = {
     **dict.fromkeys(("serve", "check", "replay", "demo", "explain"), STATUS_VERDICT),
-    **dict.fromkeys(("record", "export", "doctor", "whatif", "fleet"),
+    **dict.fromkeys(("record", "export", "report", "doctor", "whatif", "fleet"),
                     (("0", "Done."), *_STATUS_DONE)),
     "top": (("0", "You quit. With `--once` or `--json` the verdict, as "
                   "below: agree."), *STATUS_VERDICT[1:]),
@@ -267,8 +286,8 @@ SEE_ALSO: Mapping[str, Sequence[str]] = {
     "serve": ("check", "top"), "check": ("explain", "record", "serve"),
     "record": ("replay", "export", "top"), "replay": ("record", "explain", "export"),
     "snapshot": ("check", "doctor"), "doctor": ("check",), "demo": ("replay", "check"),
-    "explain": ("check", "replay"), "export": ("record", "replay"), "top": ("serve", "record"),
-    "load": ("check",), "whatif": ("record", "replay", "export",
-                                                                      "fleet"),
+    "explain": ("check", "replay"), "export": ("record", "replay"),
+    "report": ("record", "replay", "load"), "top": ("serve", "record"),
+    "load": ("check",), "whatif": ("record", "replay", "export", "fleet"),
     "fleet": ("whatif", "export"),
 }

@@ -18,14 +18,19 @@ _EVERY_S = 0.2
 
 
 class Progress:
-    """Shows a share done on one line, which is wiped at the end. Nothing where no one looks."""
+    """Shows a share done on one line, which is wiped at the end. Nothing where no one looks.
 
-    def __init__(self, what: str, stream: TextIO | None = None) -> None:
+    shown: whether someone looks; None finds out from the stream.
+    """
+
+    def __init__(self, what: str, stream: TextIO | None = None,
+                 shown: bool | None = None) -> None:
         self._what = what
         self._stream = sys.stderr if stream is None else stream
         self._shown = 0
         self._began = time.monotonic()
-        self._due = self._began + _PATIENCE_S if self._stream.isatty() else float("inf")
+        looks = self._stream.isatty() if shown is None else shown
+        self._due = self._began + _PATIENCE_S if looks else float("inf")
 
     def __enter__(self) -> Progress:
         return self

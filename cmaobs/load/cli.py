@@ -87,7 +87,8 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
                    help="default: 2")
     p.add_argument("--sizes", metavar="PAGES", help="16 or 1-64 or 4,16:3,256 (16 three times as "
                    "often) or log:1-1024; default: 1,4,16,64,256, as far as they fit")
-    p.add_argument("--lifetime", metavar="MS", default="0-50", help="20 or 5-50; default: 0-50")
+    p.add_argument("--lifetime", metavar="MS", default="0-50", help="20 or 5-50, or ops:0-3: "
+                   "until so many more allocations of the thread; default: 0-50")
     p.add_argument("--rate", metavar="R", type=_number(0, 1e6, "rate"), default=50.0,
                    help="allocations a second of each thread; 0: no limit; default: 50")
     p.add_argument("--duration", metavar="S", type=_number(0.1, 1e7, "seconds"),

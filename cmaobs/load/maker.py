@@ -76,7 +76,8 @@ class Maker:
             plans = [itertools.islice(plan, n) for plan, n in zip(plans, parts, strict=True)]
         interval = 1 / settings.rate if settings.rate else 0.0
         self._workers = [
-            Worker(self._target, plan, limit, interval, self._stop, self._gate) for plan in plans
+            Worker(self._target, plan, limit, interval, self._stop, self._gate,
+                   settings.lifetimes.counted) for plan in plans
         ]
         self._scans = self._scanner()
         self._batches = self._batcher()

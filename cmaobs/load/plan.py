@@ -16,7 +16,7 @@ _PART = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?(?::([0-9]{1,9}))?")
 
 
 class Request(NamedTuple):
-    """One allocation: pages, and the seconds it is to be held."""
+    """One allocation: pages, and for how long it is to be held, as its Lifetimes say."""
 
     pages: int
     lifetime: float
@@ -58,24 +58,33 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Lifetimes:
-    """Seconds to hold an allocation; written in ms: 0, 20, 5-50."""
+    """How long to hold an allocation: in seconds, or in further allocations of its thread.
+
+    Written in ms as 0, 20 or 5-50, or as ops:3 or ops:0-3. By seconds a fast kernel makes other
+    requests overlap than a slow one; by allocations what is held when does not depend on speed.
+    """
 
     low: float
     high: float
+    counted: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Lifetimes:
-        low, _, high = text.partition("-")
+        body = text.removeprefix("ops:")
+        low, _, high = body.partition("-")
         try:
-            made = cls(float(low) / 1000, float(high or low) / 1000)
+            made = (cls(int(low), int(high or low), True) if body != text
+                    else cls(float(low) / 1000, float(high or low) / 1000))
         except ValueError:
             made = cls(-1, -1)
         if not 0 <= made.low <= made.high < math.inf:
-            raise UsageError(f"{text!r} is not a lifetime in ms", "write 0, 20 or 5-50")
+            raise UsageError(f"{text!r} is not a lifetime in ms or allocations",
+                             "write 0, 20 or 5-50, or ops:0-3")
         return made
 
     def draw(self, rng: random.Random) -> float:
-        return rng.uniform(self.low, self.high)
+        return rng.randint(int(self.low), int(self.high)) if self.counted \
+            else rng.uniform(self.low, self.high)
 
 
 def requests(seed: int, thread: int, sizes: Sizes, lifetimes: Lifetimes) -> Iterator[Request]:

@@ -10,25 +10,36 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import math
 import mmap
 import os
+import select
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cmaobs.load.area import PAGE, meminfo
 
 STEP = 8 << 20
-PERIOD = 0.2
-LET_GO_AFTER = 5.0  # then half is given back, so that reclaim has something new to do
 _PR_SET_PDEATHSIG = 1
+_FULL = b"full\n"  # written once, when memory is down to the floor
+
+
+class Pace(NamedTuple):
+    """let_go_s: after so long at the floor a share is given back, so that reclaim has something
+    new to do. period_s: between two looks.
+    """
+
+    let_go_s: float = 5.0
+    share: float = 0.5
+    period_s: float = 0.2
 
 
 class Pressure:
-    """kind: anon (private memory) or shmem (as /dev/shm)."""
+    """kind: anon (private memory) or shmem (as /dev/shm). floor: bytes of MemAvailable."""
 
-    def __init__(self, root: Path, kind: str, floor: int) -> None:
+    def __init__(self, root: Path, kind: str, floor: int, pace: Pace | None = None) -> None:
         reader, writer = os.pipe()
         parent = os.getpid()
         self._pid = os.fork()
@@ -38,19 +49,24 @@ class Pressure:
                 os.close(reader)
                 ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
                 if os.getppid() == parent:
-                    _fill(root, kind, floor, writer)
+                    _fill(root, kind, floor, pace or Pace(), writer)
                 status = 0
             finally:
                 os._exit(status)
         os.close(writer)
         self._reader = reader
 
+    def await_full(self, timeout_s: float) -> bool:
+        """Whether memory was down to the floor within so many seconds."""
+        ready, _, _ = select.select([self._reader], [], [], timeout_s)
+        return bool(ready) and os.read(self._reader, len(_FULL)) == _FULL
+
     def stop(self) -> dict[str, Any]:
         """What it did. Its memory is free when this returns."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGTERM)
         with os.fdopen(self._reader) as report:
-            text = report.read()
+            text = report.read().removeprefix(_FULL.decode())
         _, status = os.waitpid(self._pid, 0)
         if text:
             told: dict[str, Any] = json.loads(text)
@@ -59,7 +75,7 @@ class Pressure:
         return {"ended": "killed, by the kernel if memory ran out" if killed else "failed"}
 
 
-def _fill(root: Path, kind: str, floor: int, writer: int) -> None:
+def _fill(root: Path, kind: str, floor: int, pace: Pace, writer: int) -> None:
     running = True
 
     def end(_number: int, _frame: object) -> None:
@@ -72,23 +88,34 @@ def _fill(root: Path, kind: str, floor: int, writer: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
     chunks: list[mmap.mmap] = []
     peak = filled = rounds = 0
+    refilled, refilling_s = 0, 0.0  # after it was full once: what others feel of reclaim
     full_since = None
+    full = False
     while running:
         free = meminfo(root).get("MemAvailable", 0) * 1024
         if free > floor + STEP:
+            begin = time.monotonic()
             chunks.append(_chunk(kind))
             filled += STEP
+            if full:
+                refilled += STEP
+                refilling_s += time.monotonic() - begin
             peak = max(peak, len(chunks) * STEP)
             continue
         full_since = full_since or time.monotonic()
-        if time.monotonic() - full_since > LET_GO_AFTER or free < floor - STEP:
-            for chunk in chunks[: (len(chunks) + 1) // 2]:
+        if not full:
+            os.write(writer, _FULL)
+            full = True
+        if time.monotonic() - full_since > pace.let_go_s or free < floor - STEP:
+            oldest = chunks[:math.ceil(len(chunks) * pace.share)]
+            for chunk in oldest:
                 chunk.close()
-            del chunks[: (len(chunks) + 1) // 2]
+            del chunks[:len(oldest)]
             full_since = None
             rounds += 1
-        time.sleep(PERIOD)
-    report = {"kind": kind, "floor": floor, "peak": peak, "filled": filled, "rounds": rounds}
+        time.sleep(pace.period_s)
+    report = {"kind": kind, "floor": floor, "peak": peak, "filled": filled, "rounds": rounds,
+              "refilled": refilled, "refilling_s": round(refilling_s, 6)}
     os.write(writer, json.dumps(report | {"ended": "as told"}).encode())
 
 

@@ -41,11 +41,12 @@ class Done:
 class Worker:
     """Runs in a thread of its own.
 
-    limit: pages it may hold. gate: true while the area has enough left for others.
+    limit: pages it may hold. gate: true while the area has enough left for others. counted:
+    lifetimes are in allocations, not in seconds.
     """
 
     def __init__(self, target: Target, requests: Iterable[Request], limit: int, interval: float,
-                 stop: threading.Event, gate: Callable[[], bool]) -> None:
+                 stop: threading.Event, gate: Callable[[], bool], counted: bool = False) -> None:
         self.done = Done()
         self.fault: BaseException | None = None
         self._target = target
@@ -54,6 +55,7 @@ class Worker:
         self._interval = interval
         self._stop = stop
         self._gate = gate
+        self._counted = counted
         self._held: list[tuple[float, int, int]] = []  # until, handle, pages; the soonest first
         self._pages = 0
 
@@ -78,19 +80,24 @@ class Worker:
             self._allocate(request)
             # What could not be done in time is not made up for.
             due = max(due + self._interval, time.monotonic())
-        self._wait(max((until for until, _, _ in self._held), default=0.0))
+        if not self._counted:
+            self._wait(max((until for until, _, _ in self._held), default=0.0))
 
     def _wait(self, due: float) -> bool:
         """Until due, while releasing what has had its time. False when told to stop."""
         while not self._stop.is_set():
-            now = time.monotonic()
-            while self._held and self._held[0][0] <= now:
+            now, clock = time.monotonic(), self._clock()
+            while self._held and self._held[0][0] <= clock:
                 self._release()
             if now >= due:
                 return True
-            until = min(due, self._held[0][0]) if self._held else due
+            until = min(due, self._held[0][0]) if self._held and not self._counted else due
             self._stop.wait(until - now)
         return False
+
+    def _clock(self) -> float:
+        """What lifetimes are counted on."""
+        return self.done.attempted if self._counted else time.monotonic()
 
     def _pass_gate(self) -> bool:
         if self._gate():
@@ -115,8 +122,7 @@ class Worker:
         self.done.pages_allocated += request.pages
         self._pages += request.pages
         self.done.peak_pages = max(self.done.peak_pages, self._pages)
-        until = time.monotonic() + request.lifetime
-        heapq.heappush(self._held, (until, handle, request.pages))
+        heapq.heappush(self._held, (self._clock() + request.lifetime, handle, request.pages))
 
     def _release(self) -> None:
         _, handle, pages = heapq.heappop(self._held)

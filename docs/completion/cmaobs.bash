@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/cmaobs
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_cmaobs_subparsers=(serve check record replay snapshot doctor demo explain export top load whatif fleet)
+_shtab_cmaobs_subparsers=(serve check record replay snapshot doctor demo explain export report top load whatif fleet)
 
 _shtab_cmaobs_serve_option_strings=(-h --help --listen --attach --interval --duration --ring-pages --root --stacks --buffers --lent --policy --callers --evidence --evidence-files --evidence-bytes --record --max-size --status --config --json)
 _shtab_cmaobs_check_option_strings=(-h --help --attach --interval --duration --ring-pages --root --stacks --buffers --lent --policy --callers --evidence --evidence-files --evidence-bytes --record --max-size --config --json)
@@ -16,6 +16,7 @@ _shtab_cmaobs_doctor_option_strings=(-h --help --root --config --json)
 _shtab_cmaobs_demo_option_strings=(-h --help --metrics --json)
 _shtab_cmaobs_explain_option_strings=(-h --help --html --policy --json)
 _shtab_cmaobs_export_option_strings=(-h --help --format -o --output --policy)
+_shtab_cmaobs_report_option_strings=(-h --help -o --output --policy)
 _shtab_cmaobs_top_option_strings=(-h --help --interval --area --total --once --at --no-color --duration --attach --ring-pages --root --policy --config --json)
 _shtab_cmaobs_load_option_strings=(-h --help --area --source --threads --sizes --lifetime --rate --duration --operations --seed --touch --share --reserve --scan --scan-rate --batch --batch-rate --pressure --floor --release-leftover --json)
 _shtab_cmaobs_whatif_option_strings=(-h --help --policy --batch --objective --html --json)
@@ -44,6 +45,9 @@ _shtab_cmaobs_explain___html_COMPGEN=_shtab_compgen_files
 _shtab_cmaobs_export_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_cmaobs_export__o_COMPGEN=_shtab_compgen_files
 _shtab_cmaobs_export___output_COMPGEN=_shtab_compgen_files
+_shtab_cmaobs_report_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_cmaobs_report__o_COMPGEN=_shtab_compgen_dirs
+_shtab_cmaobs_report___output_COMPGEN=_shtab_compgen_dirs
 _shtab_cmaobs_top_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_cmaobs_top___root_COMPGEN=_shtab_compgen_dirs
 _shtab_cmaobs_top___config_COMPGEN=_shtab_compgen_files
@@ -64,7 +68,7 @@ _shtab_cmaobs_top___attach_choices=(auto kprobe fentry)
 _shtab_cmaobs_load___source_choices=(auto heap debugfs)
 _shtab_cmaobs_load___pressure_choices=(anon shmem)
 _shtab_cmaobs_whatif___objective_choices=(p99 hit-ratio withheld)
-_shtab_cmaobs_pos_0_choices=(serve check record replay snapshot doctor demo explain export top load whatif fleet)
+_shtab_cmaobs_pos_0_choices=(serve check record replay snapshot doctor demo explain export report top load whatif fleet)
 
 _shtab_cmaobs_serve__h_nargs=0
 _shtab_cmaobs_serve___help_nargs=0
@@ -106,6 +110,9 @@ _shtab_cmaobs_explain___help_nargs=0
 _shtab_cmaobs_explain___json_nargs=0
 _shtab_cmaobs_export__h_nargs=0
 _shtab_cmaobs_export___help_nargs=0
+_shtab_cmaobs_report_pos_0_nargs=+
+_shtab_cmaobs_report__h_nargs=0
+_shtab_cmaobs_report___help_nargs=0
 _shtab_cmaobs_top__h_nargs=0
 _shtab_cmaobs_top___help_nargs=0
 _shtab_cmaobs_top___total_nargs=0

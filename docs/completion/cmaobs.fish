@@ -50,7 +50,7 @@ function _shtab_cmaobs_using
   test "$_shtab_cmaobs_cmdpath" = "$argv"
 end
 
-set -g _shtab_cmaobs_commands serve check record replay snapshot doctor demo explain export top load whatif fleet
+set -g _shtab_cmaobs_commands serve check record replay snapshot doctor demo explain export report top load whatif fleet
 set -g _shtab_cmaobs_opts_with_value --add --area --at --attach --batch --batch-rate --buffers --callers --config --device --duration --evidence --evidence-bytes --evidence-files --floor --format --grain --html --interval --lent --lifetime --listen --max-size --objective --operations --output --policy --pressure --rate --record --reserve --ring-pages --root --scan --scan-rate --seed --share --sizes --source --stacks --status --threads -o
 
 complete -c cmaobs -e
@@ -145,6 +145,11 @@ complete -c cmaobs -n '_shtab_cmaobs_using export' -l format -xka "perfetto parq
 complete -c cmaobs -n '_shtab_cmaobs_using export' -s o -l output -xka "(__fish_complete_path (commandline -ct))" -d 'the file to write; with parquet the directory, which is made if it is missing; an earlier export there is overwritten'
 complete -c cmaobs -n '_shtab_cmaobs_using export' -l policy -x -d 'judge by this policy instead of the recording'"'"'s own: rfc or plain, rfc with ,merge ,oldest-first ,keep-at-zero'
 complete -c cmaobs -n '_shtab_cmaobs_using export; and test $_shtab_cmaobs_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'a recording'
+complete -c cmaobs -n '_shtab_cmaobs_using; and test $_shtab_cmaobs_npos -eq 0' -a report -d 'Write a report of recordings: a page with plots, and a CSV of every number.'
+complete -c cmaobs -n '_shtab_cmaobs_using report' -s h -l help -d 'show this help message and exit'
+complete -c cmaobs -n '_shtab_cmaobs_using report' -s o -l output -xka "(__fish_complete_directories)" -d 'the directory for report.html and report.csv; made if it is missing; an earlier report there is overwritten'
+complete -c cmaobs -n '_shtab_cmaobs_using report' -l policy -x -d 'judge by this policy instead of the recording'"'"'s own: rfc or plain, rfc with ,merge ,oldest-first ,keep-at-zero'
+complete -c cmaobs -n '_shtab_cmaobs_using report; and test $_shtab_cmaobs_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'recordings, or one manifest of runs (.json)'
 complete -c cmaobs -n '_shtab_cmaobs_using; and test $_shtab_cmaobs_npos -eq 0' -a top -d 'Show the areas on a live screen: use, deferred pages, hits, rates, latency by path, failures.'
 complete -c cmaobs -n '_shtab_cmaobs_using top' -s h -l help -d 'show this help message and exit'
 complete -c cmaobs -n '_shtab_cmaobs_using top' -l interval -x -d 'time between screens (default 2s)'
@@ -167,7 +172,7 @@ complete -c cmaobs -n '_shtab_cmaobs_using load' -l area -x -d 'default: reserve
 complete -c cmaobs -n '_shtab_cmaobs_using load' -l source -xka "auto heap debugfs" -d 'auto: the area'"'"'s dma-buf heap, or debugfs if it has none'
 complete -c cmaobs -n '_shtab_cmaobs_using load' -l threads -x -d 'default: 2'
 complete -c cmaobs -n '_shtab_cmaobs_using load' -l sizes -x -d '16 or 1-64 or 4,16:3,256 (16 three times as often) or log:1-1024; default: 1,4,16,64,256, as far as they fit'
-complete -c cmaobs -n '_shtab_cmaobs_using load' -l lifetime -x -d '20 or 5-50; default: 0-50'
+complete -c cmaobs -n '_shtab_cmaobs_using load' -l lifetime -x -d '20 or 5-50, or ops:0-3: until so many more allocations of the thread; default: 0-50'
 complete -c cmaobs -n '_shtab_cmaobs_using load' -l rate -x -d 'allocations a second of each thread; 0: no limit; default: 50'
 complete -c cmaobs -n '_shtab_cmaobs_using load' -l duration -x -d 'default: 10, or at most 300 with --operations'
 complete -c cmaobs -n '_shtab_cmaobs_using load' -l operations -x -d 'exactly so many allocations, over all threads'

@@ -7,6 +7,7 @@ import errno
 import json
 import random
 import threading
+import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from cmaobs.errors import UnsupportedError, UsageError
 from cmaobs.load import cli, maker, targets
 from cmaobs.load.area import Area, find
 from cmaobs.load.plan import Lifetimes, Request, Sizes, requests, split
+from cmaobs.load.pressure import Pace, Pressure
 from cmaobs.load.worker import Worker
 
 PAGES = 4096
@@ -100,10 +102,37 @@ def test_sizes_that_are_none(text: str) -> None:
         Sizes.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "5-3", "nan", "inf"])
+@pytest.mark.parametrize("text", ["", "x", "-1", "5-3", "nan", "inf", "ops:", "ops:1.5", "ops:2-1",
+                                  "ops:-1"])
 def test_lifetimes_that_are_none(text: str) -> None:
     with pytest.raises(UsageError, match="lifetime"):
         Lifetimes.parse(text)
+
+
+@pytest.mark.parametrize("slow", [0.0, 0.002])
+def test_lifetimes_in_allocations_do_not_depend_on_time(
+        tree: Path, monkeypatch: pytest.MonkeyPatch, slow: float) -> None:
+    """What is held when is the same on a fast and a slow kernel."""
+    order: list[int] = []
+    kernel = Kernel()
+    release = kernel.release
+
+    def late(handle: int) -> int:
+        time.sleep(slow)
+        order.append(handle)
+        return release(handle)
+
+    monkeypatch.setattr(kernel, "release", late)
+    monkeypatch.setattr(targets, "make", lambda *_: ("heap", kernel))
+    summary = maker.Maker(maker.Settings(
+        root=tree, threads=1, operations=50, rate=0, share=100, sizes=Sizes.parse("1-8"),
+        lifetimes=Lifetimes.parse("ops:0-3"))).run()
+    assert summary["complete"]
+    assert summary["releases"] == {"done": 50, "early": 0, "failed": {}}
+    plan = list(islice(requests(1, 0, Sizes.parse("1-8"), Lifetimes.parse("ops:0-3")), 50))
+    due = sorted((n + one.lifetime, n) for n, one in enumerate(plan, start=1))
+    assert order == [n for _, n in due]
+    assert {one.lifetime for one in plan} == {0, 1, 2, 3}
 
 
 def test_the_same_seed_gives_a_thread_the_same_requests() -> None:
@@ -205,6 +234,33 @@ def test_pressure_stops_at_the_floor(tree: Path, capsys: pytest.CaptureFixture[s
     told = json.loads(capsys.readouterr().out)["pressure"]
     assert told["filled"] == 0
     assert told["ended"] == "as told"
+
+
+def test_pressure_says_when_it_is_full_and_how_fast_it_fills(tree: Path) -> None:
+    """MemAvailable, which falls below the floor and rises again, is what the test writes."""
+    meminfo = tree / "proc/meminfo"
+
+    def available(mib: int) -> None:
+        text = f"MemTotal: 1000000 kB\nMemAvailable: {mib << 10} kB\n"
+        meminfo.with_suffix(".new").write_text(text)
+        meminfo.with_suffix(".new").replace(meminfo)
+
+    available(320)
+    pressure = Pressure(tree, "anon", 300 << 20, Pace(0.0, 0.125, 0.01))
+    try:
+        assert not pressure.await_full(0.1)
+        available(300)
+        assert pressure.await_full(30)
+        time.sleep(0.1)
+        available(320)
+        time.sleep(0.1)
+        available(300)
+    finally:
+        told = pressure.stop()
+    assert told["ended"] == "as told"
+    assert told["filled"] > told["refilled"] > 0
+    assert told["refilling_s"] > 0
+    assert told["rounds"] > 0
 
 
 def test_leftovers_are_released(tree: Path) -> None:

@@ -17,7 +17,8 @@ from cmaobs.commands.progress import _time
 # At once and at each step, so that a small recording takes long enough.
 _IMPATIENT = NO_BCC.replace("from cmaobs.cli", "from cmaobs.commands import progress; "
                             "progress._PATIENCE_S = progress._EVERY_S = 0; from cmaobs.cli")
-_COMMANDS = {"replay": "replaying", "explain": "replaying", "export": "exporting"}
+_COMMANDS = {"replay": "replaying long.cmarec", "explain": "replaying long.cmarec",
+             "export": "exporting long.cmarec", "report": "reading"}
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +28,9 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(name: str, recording: Path) -> list[str]:
     """The command's arguments, without what makes the progress line wait."""
-    more = ["--format", "perfetto", "-o", str(recording.with_suffix(".pftrace"))]
-    return [sys.executable, "-c", _IMPATIENT, name, str(recording),
-            *(more if name == "export" else [])]
+    more = {"export": ["--format", "perfetto", "-o", str(recording.with_suffix(".pftrace"))],
+            "report": ["-o", str(recording.with_suffix(".report"))]}
+    return [sys.executable, "-c", _IMPATIENT, name, str(recording), *more.get(name, [])]
 
 
 @pytest.mark.parametrize("name", _COMMANDS)
@@ -37,14 +38,15 @@ def test_a_terminal_shows_how_far_it_is_and_then_only_the_result(
         name: str, recording: Path) -> None:
     with Terminal(command(name, recording), environment()) as terminal:
         assert terminal.end() in (0, 3)
-        line = f"{_COMMANDS[name]} long.cmarec: "
+        line = f"{_COMMANDS[name]}: "
         shares = [int(part.split(b"%")[0]) for part in terminal.sent.split(line.encode())[1:]]
         assert len(shares) > 10
         assert shares == sorted(shares)
         assert shares[-1] <= 100
         assert b" s left" in terminal.sent
         assert line not in terminal.text
-        assert ("verdict: " if name != "export" else "4000 records") in terminal.text
+        ends = {"export": "4000 records", "report": "recordings: 1"}
+        assert ends.get(name, "verdict: ") in terminal.text
 
 
 @pytest.mark.parametrize("name", _COMMANDS)
