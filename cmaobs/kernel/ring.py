@@ -35,31 +35,35 @@ class Ring:
         self._size = size
         self._consumer = mmap.mmap(fd, page, mmap.MAP_SHARED,
                                    mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
+        # struct would clear the eight bytes before it sets them, and the kernel, which looks at
+        # them at any time, would take the ring for full
+        self._consumed = memoryview(self._consumer).cast("Q")
         self._producer = mmap.mmap(fd, page + 2 * size, mmap.MAP_SHARED,
                                    mmap.PROT_READ, offset=page)
         self._data = memoryview(self._producer)[page:]
 
     def read(self) -> bytes:
         """Whole structs cmaobs_record that were committed, oldest first."""
-        start: int = _POSITION.unpack_from(self._consumer)[0]
+        start = self._consumed[0]
         end: int = _POSITION.unpack_from(self._producer)[0]
         offset = start % self._size
         stretch = self._data[offset:offset + end - start]
         if (gathered := lane.gather(stretch)) is not None:
             data, used = gathered
-            _POSITION.pack_into(self._consumer, 0, start + used)
+            self._consumed[0] = start + used
             return data
         block = bytes(stretch)
         tops = block[3::_STRIDE]  # little-endian: the top byte of each length
         whole = next((i for i, top in enumerate(tops) if top & _BUSY), len(tops)) \
             if max(tops, default=0) & _BUSY else len(tops)
-        _POSITION.pack_into(self._consumer, 0, start + whole * _STRIDE)
+        self._consumed[0] = start + whole * _STRIDE
         return b"".join(block[i * _STRIDE + _HEADER:i * _STRIDE + _HEADER + RECORD.size]
                         for i in range(whole) if not tops[i] & _DISCARD)
 
     def close(self) -> None:
         """Unmap."""
         self._data.release()
+        self._consumed.release()
         self._producer.close()
         self._consumer.close()
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,3 +120,33 @@ def test_pump_keeps_the_order(producer: Producer) -> None:
     seen += starts(pump.read())
     assert seen == list(range(200))
     pump.close()
+
+
+_WATCH = """
+import mmap, os, sys, time
+page = memoryview(mmap.mmap(int(sys.argv[1]), mmap.PAGESIZE, prot=mmap.PROT_READ)).cast("Q")
+print("watching", flush=True)
+lowest, looks, ends = page[0], 0, time.monotonic() + 2
+while time.monotonic() < ends:
+    for _ in range(1000):
+        lowest = min(lowest, page[0])
+    looks += 1000
+print(lowest, looks)
+"""
+
+
+def test_the_position_never_goes_back(producer: Producer) -> None:
+    """The kernel reads it whenever it makes a record, from another processor."""
+    ring = Ring(producer.fd, SIZE)
+    producer.put(0)
+    ring.read()
+    with subprocess.Popen([sys.executable, "-c", _WATCH, str(producer.fd)], text=True,
+                          stdout=subprocess.PIPE, pass_fds=(producer.fd,)) as watcher:
+        assert watcher.stdout is not None
+        assert watcher.stdout.readline() == "watching\n"
+        while watcher.poll() is None:
+            for _ in range(1000):
+                ring.read()
+        lowest, looks = map(int, watcher.stdout.read().split())
+    assert looks > 1000
+    assert lowest == STRIDE
