@@ -39,7 +39,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 9759)
 class Settings:
     """What a command runs with. Times in seconds, sizes in bytes.
 
-    duration, record, max_size, status, evidence: None means without. policy: its name;
+    duration, record, max_size, status, evidence, web_config: None means without. policy: its name;
     None is the one that fits the kernel.
     """
 
@@ -60,6 +60,7 @@ class Settings:
     evidence: str | None = None
     evidence_files: int = 16
     evidence_bytes: int = 64 << 20
+    web_config: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,8 @@ OPTIONS = (
     Option("evidence-files", "N", _number(1, 100_000), "so many of them at most; the oldest go "
            "(default 16)"),
     Option("evidence-bytes", "SIZE", _size, "and so many bytes in all (default 64M)"),
+    Option("web-config", "FILE", _path, "TLS, users and tokens of the server, as in Prometheus's "
+           "web configuration (default: none, and plain HTTP); read again when it changes"),
 )
 BY_KEY = {option.key: option for option in OPTIONS}
 

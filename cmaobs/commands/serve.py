@@ -19,6 +19,7 @@ from cmaobs.failures import Failures
 from cmaobs.observe import Observer
 from cmaobs.server import Health, Server
 from cmaobs.view import View
+from cmaobs.web import Gate
 
 EXAMPLES = """examples:
   cmaobs serve
@@ -31,7 +32,7 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags."""
     config.add_flags(parser, ("listen", *running.LIVE, *running.JUDGED, "record", "max-size",
-                              "status"))
+                              "status", "web-config"))
     running.add_json(parser)
 
 
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     settings = config.settings(args)
     store = running.store(settings)
     health = Health(max(10.0, 3 * settings.interval))
+    gate = Gate(settings.web_config, running.say) if settings.web_config else None
     observer: Observer | None = None
     failures = Failures()
     starting = View({}, ())
@@ -48,8 +50,9 @@ def run(args: argparse.Namespace) -> int:
     # The server first: a port in use shows before the probes are compiled.
     with running.Stop(settings.duration) as stop, Server(
             settings.listen, lambda: observer.view if observer else starting, health,
-            registry, lambda: failures.latest) as server:
-        running.say(f"serving http://{server.address}/metrics; attaching")
+            registry, lambda: failures.latest, gate) as server:
+        scheme = "https" if gate and gate.tls else "http"
+        running.say(f"serving {scheme}://{server.address}/metrics; attaching")
         source = running.open_live(settings)
         try:
             with running.tee(settings, source) as writer:
