@@ -74,7 +74,8 @@ class Server:
             reason = getattr(error, "strerror", None) or str(error)
             raise ListenError(
                 f"cannot listen on {address}: {reason}",
-                "stop what listens there, or choose another address with --listen HOST:PORT",
+                "stop what listens there, or choose another address with --listen HOST:PORT"
+                if address.fd is None else "start cmaobs from a socket unit of systemd"
             ) from error
         host, port = self._http.server_address[:2]
         self.address = Address(str(host), int(port))

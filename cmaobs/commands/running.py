@@ -38,6 +38,17 @@ def open_live(settings: Settings, probes: bool = True) -> Source:
                                 lent_s=settings.lent))
 
 
+def drop_privileges(source: Source, user: str) -> None:
+    """Go on as that user, for good; says what is less for it.
+
+    Raises UsageError or PrivilegeError.
+    """
+    from cmaobs.kernel.session import Session
+    assert isinstance(source, Session)
+    for line in source.drop_privileges(user):
+        say(f"as {user}: {line}")
+
+
 def checker(source: Source, policy: str | None = None) -> Checker:
     """The cross-check of a run, live or recorded, by what its source says of the kernel.
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from http.server import ThreadingHTTPServer
+from socketserver import BaseServer
 from typing import Any, NamedTuple
 
 from cmaobs.config import Address
@@ -42,12 +43,20 @@ class Connections(ThreadingHTTPServer):
         self._lock = threading.Lock()
         if ":" in address.host:
             self.address_family = socket.AF_INET6
-        super().__init__((address.host, address.port), Handler)
+        if address.fd is None:
+            super().__init__((address.host, address.port), Handler)
+        else:  # without TCPServer, which makes a socket first: who is handed one may not be allowed
+            BaseServer.__init__(self, ("", 0), Handler)
+            self.socket = _handed(address.fd)
+            self._name()
 
     def server_bind(self) -> None:
         """Bind, without HTTPServer's look-up of the host's name in the DNS."""
         socket.socket.setsockopt(self.socket, socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
+        self._name()
+
+    def _name(self) -> None:
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
@@ -112,6 +121,16 @@ class Connections(ThreadingHTTPServer):
         """A client that went away is no news; anything else is shown by the default."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
+
+
+def _handed(fd: int) -> socket.socket:
+    """The listening socket that whoever started us has opened; raises OSError."""
+    found = socket.socket(fileno=fd)
+    if (found.family not in (socket.AF_INET, socket.AF_INET6)
+            or not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)):
+        found.detach()
+        raise OSError(0, "not a TCP socket that listens")
+    return found
 
 
 def _cut(request: socket.socket) -> None:

@@ -7,7 +7,7 @@
 
 _shtab_cmaobs_subparsers=(serve check record replay snapshot doctor demo explain export top load)
 
-_shtab_cmaobs_serve_option_strings=(-h --help --listen --attach --interval --duration --ring-pages --root --stacks --buffers --lent --policy --callers --evidence --evidence-files --evidence-bytes --record --max-size --status --web-config --config --json)
+_shtab_cmaobs_serve_option_strings=(-h --help --listen --attach --interval --duration --ring-pages --root --stacks --buffers --lent --policy --callers --evidence --evidence-files --evidence-bytes --record --max-size --status --web-config --user --config --json)
 _shtab_cmaobs_check_option_strings=(-h --help --attach --interval --duration --ring-pages --root --stacks --buffers --lent --policy --callers --evidence --evidence-files --evidence-bytes --record --max-size --config --json)
 _shtab_cmaobs_record_option_strings=(-h --help -o --output --attach --interval --duration --ring-pages --root --stacks --buffers --lent --max-size --config --json)
 _shtab_cmaobs_replay_option_strings=(-h --help --policy --metrics --json)

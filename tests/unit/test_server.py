@@ -6,10 +6,12 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import json
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from golden import samples
@@ -62,7 +64,7 @@ def test_metrics_in_openmetrics_for_who_asks(served: Served) -> None:
     status, headers, body = served.ask("/metrics", headers={
         "Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"})
     assert status == 200
-    assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert headers["Content-Type"].startswith("application/openmetrics-text; version=")
     assert body.endswith("# EOF\n")
 
 
@@ -187,10 +189,11 @@ def test_silent_clients_make_room_for_who_asks(served: Served) -> None:
 def test_clients_that_do_not_take_their_answer_make_room_as_well(
         served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
+    body = bytes(8 << 20)  # more than the kernel buffers for a connection
 
     def large(path: str, _: str) -> tuple[int, str, bytes]:
         asked.append(path)
-        return 200, "text/plain", b"x" * (32 << 20)
+        return 200, "text/plain", body
 
     monkeypatch.setattr(served.server._http, "respond", large)
     stuck = [_connect(served) for _ in range(connections.MAX_CONNECTIONS)]
@@ -304,3 +307,23 @@ def test_ipv6_works() -> None:
         assert connection.getresponse().status == 200
         connection.close()
         assert str(one.address) == f"[::1]:{one.address.port}"
+
+
+def test_a_socket_that_is_handed_over_is_served() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        fd = os.dup(listening.fileno())
+        with Server(Address("", 0, fd), samples.view, Health(1)) as one:
+            assert one.address.port == listening.getsockname()[1]
+            connection = http.client.HTTPConnection("127.0.0.1", one.address.port, timeout=10)
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().status == 200
+            connection.close()
+
+
+def test_what_is_no_listening_socket_is_one_line_and_a_remedy(tmp_path: Path) -> None:
+    with socket.socket() as idle, (tmp_path / "file").open("w") as file:
+        for fd in (idle.fileno(), file.fileno(), 9999):
+            with pytest.raises(ListenError, match=rf"cannot listen on fd:{fd}: ") as caught:
+                Server(Address("", 0, fd), samples.view, Health(1))
+            assert "socket unit" in caught.value.remedy
+        assert idle.fileno() >= 0
