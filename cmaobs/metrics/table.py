@@ -176,6 +176,9 @@ METRICS = (
     Metric("cmaobs_compile_duration_seconds", "gauge", (),
            "Time it took to compile the probes; 0 where they were kept from an earlier start.",
            "live"),
+    Metric("cmaobs_warnings", "gauge", (),
+           "Kinds of things that could not be done, such as keeping a recording or evidence on a "
+           "full disk; the page says which."),
     Metric("cmaobs_web_config_last_reload_successful", "gauge", (),
            "1 if the web configuration is in force as its files are; 0 if they are wrong and the "
            "one before is kept.", "web"),
