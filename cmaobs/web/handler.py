@@ -30,8 +30,8 @@ class _Limited(io.BufferedIOBase):
 
     def readline(self, size: int | None = -1, /) -> bytes:
         """A line; raises _TooLarge."""
-        line = self._stream.readline(min(size or self._left + 1, self._left + 1)
-                                     if size is not None and size >= 0 else self._left + 1)
+        most = self._left + 1  # one too many shows that there is more
+        line = self._stream.readline(most if size is None or size < 0 else min(size, most))
         self._left -= len(line)
         if self._left < 0:
             raise _TooLarge
