@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Everything that comes from outside, in any form: an answer or an error with a remedy, in time.
 
-Each property is tried 2,000 times by `make test-faults` (CMAOBS_EXAMPLES); the same ones each time.
+Each property is tried 2,000 times (or $CMAOBS_EXAMPLES), with the same examples each time.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import tempfile
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from golden import histories, recordings, samples
 from golden.samples import ListSource
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cmaobs import config, metrics, report, web
@@ -33,6 +34,8 @@ from cmaobs.web.connections import Connections
 from cmaobs.web.handler import Handler
 
 ROOT = Path(__file__).parents[2]
+TRIED = settings(max_examples=int(os.environ.get("CMAOBS_EXAMPLES", "2000")), deadline=None,
+                 derandomize=True, suppress_health_check=list(HealthCheck))
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 DEMO = (ROOT / "cmaobs/data/demo.cmarec").read_bytes()
 
@@ -71,6 +74,7 @@ def _tried(path: Path, data: bytes, read: object) -> None:
         assert "\n" not in error.message + error.remedy
 
 
+@TRIED
 @given(_yaml(st.sampled_from(list(config.BY_KEY))))
 @example(b"a: &x [*x, *x]\n")
 @example(b"listen: " + b"[" * 5000)
@@ -78,6 +82,7 @@ def test_a_configuration_of_anything(scratch: Path, data: bytes) -> None:
     _tried(scratch, data, config.read_file)
 
 
+@TRIED
 @given(_yaml(_web_keys))
 def test_a_web_configuration_of_anything(scratch: Path, data: bytes) -> None:
     _tried(scratch, data, web.read)
@@ -87,6 +92,7 @@ _edits = st.lists(st.tuples(st.integers(0, len(DEMO)), st.binary(max_size=6),
                             st.integers(0, 40)), min_size=1, max_size=4)
 
 
+@TRIED
 @given(_edits)
 def test_a_recording_with_anything_in_it(
         scratch: Path, edits: list[tuple[int, bytes, int]]) -> None:
@@ -161,6 +167,7 @@ def _changed(data: st.DataObject, chunk: framing.Chunk) -> bytes:
     return framing.pack_chunk(chunk.tag, json.dumps(tree).encode())
 
 
+@TRIED
 @given(st.data())
 def test_a_recording_that_someone_made_on_purpose(scratch: Path, data: st.DataObject) -> None:
     """Whole and with right checksums, but what it says is not what a kernel does."""
@@ -178,6 +185,7 @@ def test_a_recording_that_someone_made_on_purpose(scratch: Path, data: st.DataOb
     _tried(scratch, made, replay)
 
 
+@TRIED
 @given(st.lists(st.binary(min_size=RECORD.size, max_size=RECORD.size), max_size=12),
        st.integers(0, 1 << 63))
 def test_records_of_anything_with_lawful_ones(records: list[bytes], watermark: int) -> None:
@@ -204,6 +212,7 @@ _garbage = st.one_of(st.lists(st.one_of(_words, st.binary(max_size=4)), max_size
                      st.binary(max_size=300))
 
 
+@TRIED
 @given(_garbage)
 @example(b"GET /metrics HTTP/1.0\r\n\r\n")
 def test_a_request_of_anything(served: Server, data: bytes) -> None:
