@@ -63,7 +63,8 @@ lint: setup-test
 	$(PYTEST) --collect-only tests >/dev/null
 	shellcheck -x deploy/setup deploy/vm/live deploy/vm/run deploy/vm/device/guest.sh \
 		deploy/kernel/build deploy/kernel/check deploy/kernel/soak deploy/debian/build deploy/debian/test \
-		deploy/debian/cmaobs.sh deploy/debian/postrm tests/sanitized tests/soak/run .ci/run
+		deploy/debian/cmaobs.sh deploy/debian/postinst deploy/debian/prerm \
+		deploy/debian/postrm tests/sanitized tests/soak/run .ci/run
 
 ## make test-unit     no kernel needed
 test-unit: setup-test
