@@ -15,7 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-UNIT = Path(__file__).parents[2] / "deploy/systemd/cmaobs.service"
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "deploy/systemd/cmaobs.service"
 _ERRNO_EPERM = 0x00050001  # SCMP_ACT_ERRNO(EPERM) of seccomp.h
 _ALLOW = 0x7FFF0000
 
@@ -25,15 +26,15 @@ def values(key: str) -> list[str]:
     return re.findall(rf"^{key}=(.*)$", UNIT.read_text(), re.MULTILINE)
 
 
-def command(listening: int, uid: int, *words: str) -> list[str]:
-    """The command line that runs these words so, with the socket as descriptor 3."""
+def command(listening: int, uid: int) -> list[str]:
+    """The words before a command that run it so, with the socket as descriptor 3."""
     assert values("NoNewPrivileges") == ["yes"]
     caps = ",".join("+" + name.removeprefix("CAP_").lower()
                     for name in values("AmbientCapabilities")[0].split())
     assert values("CapabilityBoundingSet") == values("AmbientCapabilities")
     return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
             "--no-new-privs", f"--inh-caps=-all,{caps}", f"--ambient-caps=-all,{caps}",
-            f"--bounding-set=-all,{caps}", sys.executable, __file__, str(listening), *words]
+            f"--bounding-set=-all,{caps}", sys.executable, __file__, str(listening)]
 
 
 def allowed() -> set[str]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -118,29 +118,48 @@ def test_cap_bpf_is_kept_where_the_kernel_lets_nobody_else_read_maps() -> None:
     assert f"CapPrm:\t{1 << 39:016x}" in done.stdout
 
 
-@pytest.mark.long
-def test_it_runs_as_its_unit_has_it(area: Area, directory: Path) -> None:
-    """Never root, three capabilities, no socket but the one that listens, its system calls only."""
-    log = directory / "unit.log"
+def serves(area: Area, directory: Path, command: Callable[[int], list[str]], listen: str) -> str:
+    """Run an exporter for five seconds, ask it, find it without capabilities; its status there."""
+    log = directory / "serve.log"
     with socket.create_server(("127.0.0.1", 0)) as listening, log.open("w") as output:
         task = subprocess.Popen(
-            sandbox.command(listening.fileno(), NOBODY, str(CMAOBS[0]), "serve", "--user",
-                            "nobody", "--listen", "fd:3", "--duration", "5s"),
+            [*command(listening.fileno()), str(CMAOBS[0]), "serve", "--user", "nobody",
+             "--listen", listen, "--duration", "5s"],
             stdout=output, stderr=output, pass_fds=(listening.fileno(),),
             env={**os.environ, "CMAOBS_OBJECTS": str(directory / "objects"), "HOME": "/"})
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}/metrics"
     try:
         wait_for(lambda: "Ctrl-C" in log.read_text() or task.poll() is not None)
-        assert "without privileges" in log.read_text(), log.read_text()
+        found = re.search(r"serving (http://\S+) as nobody, without privileges", log.read_text())
+        assert found, log.read_text()
         status = Path(f"/proc/{task.pid}/status").read_text()
         assert re.findall(r"^Cap(?:Prm|Eff|Amb|Inh):\t(\w+)$", status, re.MULTILINE) == \
             ["0" * 16] * 4
-        assert re.search(r"^Seccomp:\t2$", status, re.MULTILINE)
         area.alloc(1)
         area.free(1)
-        wait_for(lambda: b"cma_alloc_total" in urllib.request.urlopen(url, timeout=30).read())
+        wait_for(lambda: b"cma_alloc_total" in urllib.request.urlopen(found[1],
+                                                                      timeout=30).read())
         assert task.wait(120) in (0, 3), log.read_text()
         assert "error" not in log.read_text()
     finally:
         task.kill()
         task.wait()
+    return status
+
+
+@pytest.mark.long
+def test_it_runs_as_its_unit_has_it(area: Area, directory: Path) -> None:
+    """Never root, three capabilities, no socket but the one that listens, its system calls only."""
+    status = serves(area, directory, lambda fd: sandbox.command(fd, NOBODY), "fd:3")
+    assert re.search(r"^Seccomp:\t2$", status, re.MULTILINE)
+
+
+@pytest.mark.long
+def test_it_runs_as_its_image_has_it(area: Area, tmp_path: Path) -> None:
+    """Root with the capabilities that deploy/container names, and no others."""
+    given = re.search(r"--cap-add=(\S+)", (sandbox.ROOT / "deploy/container/Containerfile")
+                      .read_text())
+    assert given
+    caps = ",".join(f"+{name.lower()}" for name in given[1].split(","))
+    status = serves(area, tmp_path, lambda _: ["setpriv", "--no-new-privs", "--inh-caps=-all",
+                                               f"--bounding-set=-all,{caps}"], "127.0.0.1:0")
+    assert re.search(r"^CapBnd:\t0{16}$", status, re.MULTILINE)
