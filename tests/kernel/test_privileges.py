@@ -120,7 +120,7 @@ def test_cap_bpf_is_kept_where_the_kernel_lets_nobody_else_read_maps() -> None:
 
 def serves(area: Area, directory: Path, command: Callable[[int], list[str]], listen: str) -> str:
     """Run an exporter for five seconds, ask it, find it without capabilities; its status there."""
-    log = directory / "serve.log"
+    log = directory / "served.log"
     with socket.create_server(("127.0.0.1", 0)) as listening, log.open("w") as output:
         task = subprocess.Popen(
             [*command(listening.fileno()), str(CMAOBS[0]), "serve", "--user", "nobody",
