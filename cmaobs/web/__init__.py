@@ -2,7 +2,6 @@
 """Who may ask the server, and over what: TLS, users and tokens from a web configuration file."""
 
 from cmaobs.web.access import Access
-from cmaobs.web.config import WebConfig, read
 from cmaobs.web.gate import Gate
 
-__all__ = ["Access", "Gate", "WebConfig", "read"]
+__all__ = ["Access", "Gate"]

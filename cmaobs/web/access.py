@@ -10,11 +10,35 @@ import hmac
 import os
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl  # takes long to load, and few have it
 
 _KEPT = 64  # passwords that were right, each as a keyed digest
 _LONGEST = 72  # bytes: bcrypt looks at no more
 # What an unknown name is compared with, so that it takes as long as a known one.
 _NOBODY = b"$2b$10$C6UzMDM.H6dfI/f/IKcEeO7ZLQOhBgoTu0aN7wHuLO9lp8B1gWGHm"
+
+
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    """users: bcrypt hashes by name. tokens: SHA-256 in hex by name. tls: None is plain HTTP.
+
+    files: all that it was made from.
+    """
+
+    tls: ssl.SSLContext | None = None
+    users: Mapping[str, bytes] = field(default_factory=dict)
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+    @property
+    def closed(self) -> bool:
+        """Whether one must say who one is."""
+        return bool(self.users or self.tokens)
 
 
 class Access:

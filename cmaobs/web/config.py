@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from cmaobs import yamlfile
 from cmaobs.errors import ConfigError
+from cmaobs.web.access import WebConfig
 
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _CLIENTS = {"NoClientCert": ssl.CERT_NONE, "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
@@ -27,24 +27,6 @@ _TLS = ("cert_file", "key_file", "client_auth_type", "client_ca_file", "min_vers
 _TOP = ("tls_server_config", "basic_auth_users", "bearer_tokens_sha256")
 _BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class WebConfig:
-    """users: bcrypt hashes by name. tokens: SHA-256 in hex by name. tls: None is plain HTTP.
-
-    files: all that it was made from.
-    """
-
-    tls: ssl.SSLContext | None = None
-    users: Mapping[str, bytes] = field(default_factory=dict)
-    tokens: Mapping[str, str] = field(default_factory=dict)
-    files: tuple[Path, ...] = ()
-
-    @property
-    def closed(self) -> bool:
-        """Whether one must say who one is."""
-        return bool(self.users or self.tokens)
 
 
 def read(path: str) -> WebConfig:

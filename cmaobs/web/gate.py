@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cmaobs.errors import ConfigError
-from cmaobs.web.access import Access
-from cmaobs.web.config import WebConfig, read
+from cmaobs.web.access import Access, WebConfig
+
+if TYPE_CHECKING:
+    import ssl
 
 _EVERY_S = 1.0  # between two looks at the files
 
@@ -37,7 +38,7 @@ class Gate:
         self._due = 0.0
         self.loaded = Loaded(False, 0)
         self._complaint = ""
-        self._take(read(path) if path else WebConfig())
+        self._take(_read(path) if path else WebConfig())
         self._seen = self._stamp()
 
     @property
@@ -60,7 +61,7 @@ class Gate:
             if stamp == self._seen and self.loaded.successful:
                 return
             try:
-                self._replace(read(self._path))
+                self._replace(_read(self._path))
                 # As it was before it was read: what changed meanwhile is seen at the next look.
                 self._seen = stamp[:1] + self._stamp()[1:]
             except ConfigError as error:
@@ -88,6 +89,12 @@ class Gate:
     def _stamp(self) -> _Stamp:
         files = self._config.files or ((Path(self._path),) if self._path else ())
         return tuple(_stamp(path) for path in files)
+
+
+def _read(path: str) -> WebConfig:
+    from cmaobs.web.config import read  # YAML and TLS take long to load
+
+    return read(path)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -22,7 +22,7 @@ from golden.samples import ListSource
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cmaobs import config, metrics, report, web
+from cmaobs import config, config_file, metrics, report
 from cmaobs.commands import running
 from cmaobs.errors import CmaobsError
 from cmaobs.events import RECORD
@@ -30,6 +30,7 @@ from cmaobs.observe import Observer
 from cmaobs.recording import RecordingSource, framing
 from cmaobs.server import Health, Server
 from cmaobs.source import Batch, Source
+from cmaobs.web import config as web_config
 from cmaobs.web.connections import Connections
 from cmaobs.web.handler import Handler
 
@@ -79,13 +80,13 @@ def _tried(path: Path, data: bytes, read: object) -> None:
 @example(b"a: &x [*x, *x]\n")
 @example(b"listen: " + b"[" * 5000)
 def test_a_configuration_of_anything(scratch: Path, data: bytes) -> None:
-    _tried(scratch, data, config.read_file)
+    _tried(scratch, data, config_file.read)
 
 
 @TRIED
 @given(_yaml(_web_keys))
 def test_a_web_configuration_of_anything(scratch: Path, data: bytes) -> None:
-    _tried(scratch, data, web.read)
+    _tried(scratch, data, web_config.read)
 
 
 _edits = st.lists(st.tuples(st.integers(0, len(DEMO)), st.binary(max_size=6),

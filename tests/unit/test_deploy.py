@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import cmaobs
-from cmaobs import config
+from cmaobs import config, config_file
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "deploy/kubernetes"
@@ -86,9 +86,9 @@ def test_the_default_configuration_is_one(tmp_path: Path) -> None:
     text = (ROOT / "deploy/systemd/cmaobs.yaml").read_text()
     path = tmp_path / "cmaobs.yaml"
     path.write_text(text)
-    assert config.read_file(str(path)) == {}
+    assert config_file.read(str(path)) == {}
     path.write_text(re.sub(r"^#(\w[\w-]*: )", r"\1", text, flags=re.MULTILINE))
-    assert set(config.read_file(str(path))) == {"web_config", "evidence"}
+    assert set(config_file.read(str(path))) == {"web_config", "evidence"}
 
 
 def test_the_unit_is_exposed_less_than_2() -> None:

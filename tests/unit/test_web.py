@@ -24,6 +24,7 @@ from cmaobs.config import Address
 from cmaobs.errors import ConfigError
 from cmaobs.metrics import table
 from cmaobs.server import Health, Server
+from cmaobs.web import config as web_config
 from cmaobs.web import gate as gates
 
 HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
@@ -273,7 +274,7 @@ def test_what_is_wrong_is_told_in_a_line(
         message: str) -> None:
     path = write(text)
     with pytest.raises(ConfigError) as caught:
-        web.read(path)
+        web_config.read(path)
     assert message in caught.value.message
     assert "hunter2" not in caught.value.message + caught.value.remedy
     assert TOKEN not in caught.value.message
@@ -286,4 +287,4 @@ def test_a_key_with_a_passphrase_is_refused_and_not_asked_for(
     openssl("ec", "-aes128", "-passout", "pass:x", "-in", str(tmp_path / "server.key"),
             "-out", str(tmp_path / "locked.key"))
     with pytest.raises(ConfigError, match="cert_file and key_file"):
-        web.read(write(TLS.replace("server.key", "locked.key")))
+        web_config.read(write(TLS.replace("server.key", "locked.key")))
