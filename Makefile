@@ -14,8 +14,9 @@ BUILD := deploy/kernel/build --source $(SOURCE)
 GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:16M:2" --timeout 1500
 
 .PHONY: help run test demo docs setup setup-test setup-matrix kernel lint test-unit test-page test-lane \
-	test-vm test-device test-plain test-others test-matrix test-defects test-defects-debug test-owner test-system check-kernel \
-	soak-debug soak-model overhead report bench-check whatif-check bench-whatif soak clean
+	test-vm test-device test-plain test-others test-matrix test-defects test-defects-debug test-owner test-system \
+	check-kernel test-faults setup-package package test-package soak-debug soak-model overhead report bench-check \
+	whatif-check bench-whatif soak clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -62,7 +63,9 @@ lint: setup-test
 	$(PYTHON) -m mypy --strict deploy/vm/device
 	$(PYTEST) --collect-only tests >/dev/null
 	shellcheck -x deploy/setup deploy/vm/live deploy/vm/run deploy/vm/device/guest.sh \
-		deploy/kernel/build deploy/kernel/check deploy/kernel/soak deploy/report/run tests/sanitized tests/soak/run .ci/run
+		deploy/kernel/build deploy/kernel/check deploy/kernel/soak deploy/report/run deploy/debian/build \
+		deploy/debian/test deploy/debian/cmaobs.sh deploy/debian/postinst deploy/debian/prerm \
+		deploy/debian/postrm tests/sanitized tests/soak/run .ci/run
 
 ## make test-unit     no kernel needed
 test-unit: setup-test
@@ -84,12 +87,12 @@ test-lane: setup-test
 ## make test-device   inside the device: probes, counts, rules and verdicts on the patched kernel
 test-device: setup-test
 	@kernel=$$($(BUILD)) && CMAOBS_KERNEL=$$kernel \
-		$(GUEST) -- $(PYTEST) -m kernel tests/kernel --patched yes --source $(SOURCE)
+		$(GUEST) -- $(PYTEST) -m "kernel and not long" tests/kernel --patched yes --source $(SOURCE)
 
 ## make test-plain    the same on a kernel without the patches
 test-plain: setup-test
 	@kernel=$$($(BUILD) --series none --drop-tree) && CMAOBS_KERNEL=$$kernel \
-		$(GUEST) -- $(PYTEST) -m kernel tests/kernel --patched no --source $(SOURCE)
+		$(GUEST) -- $(PYTEST) -m "kernel and not long" tests/kernel --patched no --source $(SOURCE)
 
 ## make test-matrix   tests/kernel on the other kernels of deploy/kernel/matrix, patched and not
 test-matrix: setup-matrix
@@ -163,6 +166,23 @@ bench-whatif: setup-test
 ## make soak          10 million operations in the device: no false alarm; KIND=patched|batch0|plain OPERATIONS=N WAY=live|record
 soak: setup-test
 	tests/soak/run $(or $(KIND),patched) $(or $(OPERATIONS),10000000) $(or $(WAY),live)
+
+## make test-faults   full disks, 10,000 slow clients, fuzzing (2,000 of each), 20 kills, the unit's sandbox (10 min)
+test-faults: setup-test
+	$(PYTEST) -s tests/faults
+	@kernel=$$($(BUILD)) && CMAOBS_KERNEL=$$kernel \
+		$(GUEST) -- $(PYTEST) -m "kernel and long" tests/kernel --patched yes --source $(SOURCE)
+
+setup-package:
+	@deploy/setup deploy/packages deploy/packages.test deploy/packages.package
+
+## make package       the wheel and the Debian package of the last commit, in build/package
+package: setup-package
+	@deploy/debian/build
+
+## make test-package  both built twice and compared, installed, run, upgraded and removed in a clean Debian (5 min)
+test-package: setup-package
+	@deploy/debian/test
 
 clean:
 	rm -rf build out

@@ -22,12 +22,18 @@ _UNITS_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 class Address(NamedTuple):
-    """Where the server listens; port 0 means any that is free."""
+    """Where the server listens; port 0 means any that is free.
+
+    fd: of a socket that listens already, whatever host and port say.
+    """
 
     host: str
     port: int
+    fd: int | None = None
 
     def __str__(self) -> str:
+        if self.fd is not None:
+            return f"fd:{self.fd}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
@@ -39,8 +45,8 @@ DEFAULT_LISTEN = Address("127.0.0.1", 9759)
 class Settings:
     """What a command runs with. Times in seconds, sizes in bytes.
 
-    duration, record, max_size, status, evidence: None means without. policy: its name;
-    None is the one that fits the kernel.
+    duration, record, max_size, status, evidence, web_config, user: None means without.
+    policy: its name; None is the one that fits the kernel.
     """
 
     listen: Address = DEFAULT_LISTEN
@@ -60,6 +66,8 @@ class Settings:
     evidence: str | None = None
     evidence_files: int = 16
     evidence_bytes: int = 64 << 20
+    web_config: str | None = None
+    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,9 @@ def _size(text: str) -> int:
 
 
 def _address(text: str) -> Address:
+    handed = re.fullmatch(r"fd:(\d{1,4})", text)
+    if handed:
+        return Address("", 0, int(handed[1]))
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:\[\]]+)):(\d{1,5})", text)
     if not match or int(match[3]) > 65535:
         raise ValueError("expected HOST:PORT such as 127.0.0.1:9759 or [::1]:9759")
@@ -152,7 +163,8 @@ def _path(text: str) -> str:
 
 
 OPTIONS = (
-    Option("listen", "HOST:PORT", _address, "serve here (default 127.0.0.1:9759)"),
+    Option("listen", "HOST:PORT", _address, "serve here (default 127.0.0.1:9759); fd:3 is a "
+           "socket that systemd hands over"),
     Option("attach", "HOW", _attach, "auto, kprobe or fentry (default auto: fentry where the "
            "kernel offers it)"),
     Option("interval", "TIME", _seconds(0.1, 3600), "time between readings (default 500ms)"),
@@ -183,6 +195,10 @@ OPTIONS = (
     Option("evidence-files", "N", _number(1, 100_000), "so many of them at most; the oldest go "
            "(default 16)"),
     Option("evidence-bytes", "SIZE", _size, "and so many bytes in all (default 64M)"),
+    Option("web-config", "FILE", _path, "TLS, users and tokens of the server, as in Prometheus's "
+           "web configuration (default: none, and plain HTTP); read again when it changes"),
+    Option("user", "NAME", _path, "once attached, and before anything is served, become this user "
+           "and give up every capability"),
 )
 BY_KEY = {option.key: option for option in OPTIONS}
 

@@ -19,7 +19,6 @@ from typing import Protocol, runtime_checkable
 from cmaobs.errors import CmaobsError
 from cmaobs.events import RECORD, Operation, Record, decode
 from cmaobs.history import Gap, History
-from cmaobs.recording import RecordingWriter
 from cmaobs.sanity import record_fault, state_fault
 from cmaobs.source import Batch, Source
 from cmaobs.state import AreaState, Reading
@@ -77,6 +76,13 @@ class Keeps(Protocol):
         """The verdict, its divergences with the files that hold them."""
 
 
+class Records(Protocol):
+    """What the observer needs of a recording."""
+
+    def add(self, step: Batch | Reading) -> None:
+        """A step, before anything else has it."""
+
+
 @runtime_checkable
 class Finishes(Protocol):
     """A source that has something to say after its steps() were left."""
@@ -94,7 +100,7 @@ class Observer:
     """
 
     def __init__(self, source: Source, checker: Checks | None = None,
-                 writer: RecordingWriter | None = None, keeper: Keeps | None = None,
+                 writer: Records | None = None, keeper: Keeps | None = None,
                  follow: bool = False) -> None:
         self._source = source
         self._checker = checker
@@ -136,6 +142,7 @@ class Observer:
 
     def _warnings(self) -> tuple[str, ...]:
         return (*getattr(self._source, "warnings", ()),
+                *getattr(self._writer, "warnings", ()),
                 *(self._keeper.warnings if self._keeper else ()))
 
     def _take(self, step: Batch | Reading) -> Batch | Reading:

@@ -1,41 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The HTTP server: /metrics, /healthz, /readyz and the page at /. GET and HEAD only.
+"""What is served: /metrics, /healthz, /readyz and the page at /.
 
-Draws from a View that a function returns; holds no state of its own. Bounded in
-connections, in the time that one may take, and in what it reads of a request.
+Draws from a View that a function returns; no request changes anything.
 """
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import sys
 import threading
 import time
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
-import cmaobs
 from cmaobs.config import Address
 from cmaobs.errors import ListenError
 from cmaobs.failures import Failure
-from cmaobs.metrics import ViewCollector
+from cmaobs.metrics import ViewCollector, families
 from cmaobs.page import HEADERS, Page
 from cmaobs.view import View
+from cmaobs.web import Gate
+from cmaobs.web.connections import Connections
+from cmaobs.web.handler import TEXT, Response
 
-MAX_CONNECTIONS = 16
-CONNECTION_S = 10.0  # from accept to the last byte
-_IDLE_S = 5.0
-_BUSY = (b"HTTP/1.0 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
-         b"Content-Type: text/plain\r\nContent-Length: 21\r\n\r\ntoo many connections\n")
-_TEXT = "text/plain; charset=utf-8"
-
-Response = tuple[int, str, bytes]
+_RENDERED_S = 0.1  # whoever asks again within that gets the same
 
 
 class Health:
@@ -58,27 +49,33 @@ class Health:
 
 
 class Server:
-    """Serves in threads of its own from start() on until close().
+    """Serves in threads of its own while it is entered; listens from its making on.
 
-    failures: the latest ones, where the source is followed that closely. Raises ListenError where
-    the address cannot be listened on.
+    failures: the latest ones, where the source is followed that closely. gate: who may ask;
+    None is everybody. Raises ListenError where the address cannot be listened on.
     """
 
     def __init__(self, address: Address, view: Callable[[], View], health: Health,
                  registry: CollectorRegistry | None = None,
-                 failures: Callable[[], tuple[Failure, ...]] = tuple) -> None:
+                 failures: Callable[[], tuple[Failure, ...]] = tuple,
+                 gate: Gate | None = None) -> None:
         self._view = view
         self._page = Page(view, failures, lambda: self._healthz()[2].decode().rstrip("\n"))
         self._health = health
         self._registry = registry or CollectorRegistry(auto_describe=False)
         self._registry.register(ViewCollector(view))
+        if gate is not None:
+            self._registry.register(_GateCollector(gate))
+        self._rendering = threading.Lock()
+        self._rendered: tuple[View | None, str, float, Response] = (None, "", 0, (0, "", b""))
         try:
-            self._http = _Http(address, self.respond)
+            self._http = Connections(address, self.respond, gate or Gate(None, print), HEADERS)
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ListenError(
                 f"cannot listen on {address}: {reason}",
-                "stop what listens there, or choose another address with --listen HOST:PORT",
+                "stop what listens there, or choose another address with --listen HOST:PORT"
+                if address.fd is None else "start cmaobs from a socket unit of systemd"
             ) from error
         host, port = self._http.server_address[:2]
         self.address = Address(str(host), int(port))
@@ -93,121 +90,59 @@ class Server:
                  trace: TracebackType | None) -> None:
         self._http.shutdown()
         self._thread.join()
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening, where it was never entered."""
         self._http.server_close()
 
     def respond(self, path: str, accept: str) -> Response:
         """Status, content type and body for a path without its query."""
         if path == "/metrics":
-            encode, content_type = choose_encoder(accept)
-            return 200, content_type, encode(self._registry)
+            return self._metrics(accept)
         if path == "/healthz":
             return self._healthz()
         if path == "/readyz":
             ready = self._view().reading is not None
-            return (200, _TEXT, b"ready\n") if ready else (
-                503, _TEXT, b"not ready: no reading yet\n")
+            return (200, TEXT, b"ready\n") if ready else (
+                503, TEXT, b"not ready: no reading yet\n")
         found = self._page.answer(path)
-        return (200, *found) if found else (404, _TEXT, b"not found; see /\n")
+        return (200, *found) if found else (404, TEXT, b"not found; see /\n")
+
+    def _metrics(self, accept: str) -> Response:
+        """One is made at a time, and serves all who ask while the view stays the same."""
+        encode, content_type = choose_encoder(accept)
+        with self._rendering:
+            view, kind, at, answer = self._rendered
+            if (view is not self._view() or kind != content_type
+                    or time.monotonic() - at > _RENDERED_S):
+                view = self._view()
+                answer = 200, content_type, encode(self._registry)
+                self._rendered = view, content_type, time.monotonic(), answer
+            return answer
 
     def _healthz(self) -> Response:
         failure = self._view().failure
         if failure:
-            return 503, _TEXT, f"failed: {failure}\n".encode()
+            return 503, TEXT, f"failed: {failure}\n".encode()
         silent = self._health.silent_s()
         if silent > self._health.allowed_s:
-            return 503, _TEXT, (f"silent for {silent:.0f} s, "
+            return 503, TEXT, (f"silent for {silent:.0f} s, "
                                 f"more than {self._health.allowed_s:.0f} s\n").encode()
-        return 200, _TEXT, b"ok\n"
+        return 200, TEXT, b"ok\n"
 
 
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 32
-
-    def __init__(self, address: Address, respond: Callable[[str, str], Response]) -> None:
-        self.respond = respond
-        self._open: dict[socket.socket, float] = {}
-        self._lock = threading.Lock()
-        if ":" in address.host:
-            self.address_family = socket.AF_INET6
-        super().__init__((address.host, address.port), _Handler)
-
-    def server_bind(self) -> None:
-        """Bind, without HTTPServer's look-up of the host's name in the DNS."""
-        socket.socket.setsockopt(self.socket, socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Hand the connection to a thread, unless too many are open."""
-        with self._lock:
-            admitted = len(self._open) < MAX_CONNECTIONS
-            if admitted:
-                self._open[request] = time.monotonic()
-        if admitted:
-            super().process_request(request, client_address)
-            return
-        request.settimeout(0.1)
-        with contextlib.suppress(OSError):  # the client is gone already
-            request.sendall(_BUSY)
-        super().shutdown_request(request)
-
-    def shutdown_request(self, request: Any) -> None:
-        """Close a connection and make room for another."""
-        with self._lock:
-            self._open.pop(request, None)
-        super().shutdown_request(request)
-
-    def service_actions(self) -> None:
-        """Cut off connections that take too long, however busily they drip."""
-        oldest = time.monotonic() - CONNECTION_S
-        with self._lock:
-            late = [one for one, since in self._open.items() if since < oldest]
-        for request in late:
-            with contextlib.suppress(OSError):  # closed meanwhile
-                request.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news; anything else is shown by the default."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: _Http
-    timeout = _IDLE_S
-    server_version = f"cmaobs/{cmaobs.__version__}"
-    sys_version = ""
+class _GateCollector(Collector):
+    """What became of the web configuration."""
 
-    def do_GET(self) -> None:
-        """Answer with a body."""
-        self._answer(*self.server.respond(self.path.partition("?")[0],
-                                          ", ".join(self.headers.get_all("Accept", []))))
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
 
-    do_HEAD = do_GET
-
-    def __getattr__(self, name: str) -> Any:
-        # The base class looks up do_METHOD and would answer 501 to the rest.
-        if name.startswith("do_"):
-            return self._not_allowed
-        raise AttributeError(name)
-
-    def _not_allowed(self) -> None:
-        self._answer(405, _TEXT, b"only GET and HEAD\n")
-
-    def _answer(self, status: int, content_type: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Content-Type-Options", "nosniff")
-        for name, value in HEADERS.items():
-            self.send_header(name, value)
-        if status == 405:
-            self.send_header("Allow", "GET, HEAD")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: a scrape every few seconds is no news."""
+    def collect(self) -> Iterator[Metric]:
+        """The metrics of the table that are there with a web configuration."""
+        loaded = self._gate.loaded
+        yield from families((
+            ("cmaobs_web_config_last_reload_successful", (), loaded.successful),
+            ("cmaobs_web_config_last_reload_success_timestamp_seconds", (), loaded.at_s)))

@@ -226,9 +226,8 @@ _RANGES = ("Areas of several ranges", "(from 6.15 on, as hugetlb_cma= makes them
 CAVEATS: Mapping[str, Rows] = {
     "cmaobs": (_KERNELS, _RANGES, _KPROBES, _ATTACH, _CLOCK,
                ("Area names", "label the metrics: two areas of the same name would collide.")),
-    "serve": (("No password and no encryption", "listen on 127.0.0.1, or put a "
-                                                "proxy before it."), _KPROBES, _ATTACH,
-              _CLOCK),
+    "serve": (("No password and no encryption", "without `--web-config`: listen on 127.0.0.1, or "
+                                                "give one."), _KPROBES, _ATTACH, _CLOCK),
     "check": (_KPROBES, _ATTACH, _CLOCK, ("A verdict of agree", "is about what was seen: look "
                                                                 "at operations and compared.")),
     "record": (_KPROBES, _ATTACH, ("A recording", "holds names and pids of processes.")),

@@ -38,8 +38,7 @@ def run(args: argparse.Namespace) -> int:
     with running.Stop(settings.duration) as stop:
         source = running.open_live(settings)
         try:
-            with running.tee(settings, source) as writer:
-                assert writer is not None
+            with running.recording(settings, settings.record, source) as writer:
                 observer = Observer(source, writer=writer)
                 running.say(f"recording to {settings.record}; Ctrl-C ends it")
                 stop.begin()

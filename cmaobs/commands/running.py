@@ -10,17 +10,18 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 
 from cmaobs import policies, report
 from cmaobs.config import Settings
 from cmaobs.crosscheck import Checker
-from cmaobs.errors import UsageError
+from cmaobs.errors import RecordingWriteError, UsageError
 from cmaobs.evidence import Keeper, Store
-from cmaobs.observe import Observer
+from cmaobs.observe import Observer, Records
 from cmaobs.recording import RecordingWriter
-from cmaobs.source import Source
+from cmaobs.source import Batch, Source
+from cmaobs.state import Reading
 from cmaobs.verdict import Outcome
 from cmaobs.view import View
 
@@ -36,6 +37,17 @@ def open_live(settings: Settings, probes: bool = True) -> Source:
                                 reading_s=settings.interval, ring_pages=settings.ring_pages,
                                 stacks=settings.stacks, buffers_s=settings.buffers,
                                 lent_s=settings.lent))
+
+
+def drop_privileges(source: Source, user: str) -> None:
+    """Go on as that user, for good; says what is less for it.
+
+    Raises UsageError or PrivilegeError.
+    """
+    from cmaobs.kernel.session import Session
+    assert isinstance(source, Session)
+    for line in source.drop_privileges(user):
+        say(f"as {user}: {line}")
 
 
 def checker(source: Source, policy: str | None = None) -> Checker:
@@ -74,7 +86,7 @@ def store(settings: Settings) -> Store | None:
     return Store(settings.evidence, settings.evidence_files, settings.evidence_bytes)
 
 
-def observed(settings: Settings, source: Source, writer: RecordingWriter | None,
+def observed(settings: Settings, source: Source, writer: Records | None,
              store: Store | None) -> Observer:
     """An observer of a live source, with the cross-check, and what keeps evidence in the store."""
     check = checker(source, settings.policy)
@@ -90,15 +102,52 @@ def identity(settings: Settings, source: Source) -> Mapping[str, str]:
             else source.identity)
 
 
+class Beside:
+    """A recording beside something else, which a full disk does not end.
+
+    warnings: why it has ended, once it has; what is on disk then ends with a whole chunk.
+    """
+
+    def __init__(self, writer: RecordingWriter) -> None:
+        self._writer = writer
+        self.warnings: tuple[str, ...] = ()
+
+    def add(self, step: Batch | Reading) -> None:
+        """A step, unless it has ended."""
+        self._try(lambda: self._writer.add(step))
+
+    def close(self, reason: str) -> None:
+        """Write what was held back."""
+        self._try(lambda: self._writer.close(reason))
+
+    def _try(self, write: Callable[[], None]) -> None:
+        if self.warnings:
+            return
+        try:
+            write()
+        except RecordingWriteError as error:
+            self.warnings = (f"recording: {error.message}",)
+            say(f"the recording has ended: {error.message}; {error.remedy}")
+
+
 @contextlib.contextmanager
-def tee(settings: Settings, source: Source) -> Iterator[RecordingWriter | None]:
-    """The writer of --record, closed at the end; None without it."""
+def tee(settings: Settings, source: Source) -> Iterator[Beside | None]:
+    """The recording of --record, closed at the end; None without it."""
     if settings.record is None:
         yield None
         return
-    with RecordingWriter(settings.record, identity(settings, source), source.areas,
-                         settings.max_size) as writer:
-        yield writer
+    beside = Beside(recording(settings, settings.record, source))
+    try:
+        yield beside
+    except BaseException:
+        beside.close("failed")
+        raise
+    beside.close("closed")
+
+
+def recording(settings: Settings, path: str, source: Source) -> RecordingWriter:
+    """A writer for what comes from the source; raises RecordingWriteError."""
+    return RecordingWriter(path, identity(settings, source), source.areas, settings.max_size)
 
 
 class Stop:

@@ -9,16 +9,19 @@ Listens on 127.0.0.1:9759 unless told otherwise. Needs root. A summary with the 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from cmaobs import config, report
 from cmaobs.commands import running
+from cmaobs.errors import UsageError
 from cmaobs.failures import Failures
 from cmaobs.observe import Observer
 from cmaobs.server import Health, Server
 from cmaobs.view import View
+from cmaobs.web import Gate
 
 EXAMPLES = """examples:
   cmaobs serve
@@ -31,27 +34,38 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags."""
     config.add_flags(parser, ("listen", *running.LIVE, *running.JUDGED, "record", "max-size",
-                              "status"))
+                              "status", "web-config", "user"))
     running.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit status: the verdict."""
     settings = config.settings(args)
-    store = running.store(settings)
+    _check(settings)
+    store = None if settings.user else running.store(settings)
     health = Health(max(10.0, 3 * settings.interval))
+    gate = Gate(settings.web_config, running.say) if settings.web_config else None
     observer: Observer | None = None
     failures = Failures()
     starting = View({}, ())
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
-    # The server first: a port in use shows before the probes are compiled.
-    with running.Stop(settings.duration) as stop, Server(
-            settings.listen, lambda: observer.view if observer else starting, health,
-            registry, lambda: failures.latest) as server:
-        running.say(f"serving http://{server.address}/metrics; attaching")
+    # Listening comes first: a port in use shows before the probes are compiled.
+    server = Server(settings.listen, lambda: observer.view if observer else starting, health,
+                    registry, lambda: failures.latest, gate)
+    url = f"{'https' if gate and gate.tls else 'http'}://{server.address}/metrics"
+    with running.Stop(settings.duration) as stop, contextlib.ExitStack() as serving:
+        serving.callback(server.close)
+        if settings.user is None:
+            serving.enter_context(server)
+            running.say(f"serving {url}; attaching")
         source = running.open_live(settings)
         try:
+            if settings.user is not None:
+                running.drop_privileges(source, settings.user)
+                store = running.store(settings)
+                serving.enter_context(server)
+                running.say(f"serving {url} as {settings.user}, without privileges")
             with running.tee(settings, source) as writer:
                 observer = running.observed(settings, source, writer, store)
                 running.say("attached; Ctrl-C ends it")
@@ -61,6 +75,17 @@ def run(args: argparse.Namespace) -> int:
             source.close()
     running.print_summary(observer.view, args.json)
     return running.exit_status(observer.view)
+
+
+def _check(settings: config.Settings) -> None:
+    """Raises UsageError for what cannot work together, before the probes are compiled."""
+    if settings.user is None:
+        return
+    from cmaobs.kernel import privileges
+    privileges.user(settings.user)
+    if settings.buffers is not None:
+        raise UsageError(f"--buffers looks into all processes, which {settings.user} may not",
+                         "leave out --buffers, or --user")
 
 
 def _loop(observer: Observer, stop: running.Stop, health: Health, failures: Failures,

@@ -60,6 +60,11 @@ class AtAttach:
         """Threads that may still be in an operation that nobody follows."""
         return len(self._left)
 
+    def give_up(self, why: str) -> None:
+        """Nobody can be looked at any more."""
+        self.trouble = why
+        self._left.clear()
+
     def look(self) -> None:
         """Look at those that are left."""
         inside, dark = set(), set()

@@ -49,7 +49,7 @@ def compile_probes(text: str, flags: Sequence[str], maps: Sequence[str],
     request = {"text": text, "flags": list(flags), "maps": list(maps),
                "programs": list(programs)}
     with tempfile.TemporaryFile("w+") as log:
-        done = subprocess.run([sys.executable, "-m", "cmaobs.kernel.compiler"],
+        done = subprocess.run([sys.executable, "-P", "-m", "cmaobs.kernel.compiler"],
                               input=json.dumps(request).encode(), stdout=subprocess.PIPE,
                               stderr=log, check=False)
         if done.returncode:

@@ -18,12 +18,14 @@ from itertools import groupby
 from pathlib import Path
 
 from cmaobs.errors import KernelReadError
+from cmaobs.kernel import held
 from cmaobs.state import AreaState, Placed, Run
 
 # include/uapi/linux/kernel-page-flags.h; flags above bit 31 are for kernel hackers.
 _BUDDY, _HWPOISON, _NOPAGE, _OFFLINE, _IDLE = 1 << 10, 1 << 19, 1 << 20, 1 << 23, 1 << 25
 _NOWHERE = _HWPOISON | _NOPAGE | _OFFLINE
 _USED = 0xFFFFFFFF & ~(_BUDDY | _NOWHERE | _IDLE)
+FILE = "proc/kpageflags"
 _MOST = 1 << 22  # pages looked at: 16 GiB
 _AT_ONCE = 1 << 16
 
@@ -48,11 +50,11 @@ class Places:
 
 def read(runs: Iterable[Run], root: str | os.PathLike[str] = "/") -> Placed:
     """Which of these pages (ascending runs) are lent, and which neither lent nor in the buddy."""
-    path = Path(root) / "proc/kpageflags"
+    path = Path(root) / FILE
     kinds: dict[str, list[Run]] = {"lent": [], "elsewhere": [], "buddy": []}
     looked = 0
     try:
-        with path.open("rb", buffering=0) as file:
+        with open(held.opened(path), "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
             for first, pages in runs:
                 looked += pages
                 if looked > _MOST:

@@ -16,8 +16,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from cmaobs.kernel import held
 from cmaobs.state import Owned, Run
 
+FILE = "sys/kernel/debug/page_owner"
 _MOST = 65536  # pages: one read each
 _PAGE = re.compile(r"Page allocated via order (\d+), .* pid (\d+)(?:, tgid (\d+) \((.*)\))?, "
                    r"ts (\d+) ns.*\nPFN (0x[0-9a-f]+|\d+) ")
@@ -42,7 +44,7 @@ def read(runs: Iterable[Run], root: str | os.PathLike[str] = "/") -> tuple[Owned
     Looks at 65536 pages at most.
     """
     try:
-        fd = os.open(Path(root) / "sys/kernel/debug/page_owner", os.O_RDONLY | os.O_CLOEXEC)
+        fd = held.opened(Path(root) / FILE)
     except OSError:
         return ()
     found: list[Owned] = []

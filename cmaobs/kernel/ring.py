@@ -69,7 +69,7 @@ class Ring:
 
 
 class Pump:
-    """Empties a ring from a thread of its own, while others judge what came before.
+    """Empties a ring from a thread of its own from start() on, while others judge what came before.
 
     Holds up to 64 MiB; beyond that records stay in the ring, and what finds
     no room there is lost and counted by the probes.
@@ -81,7 +81,11 @@ class Pump:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cmaobs-ring", daemon=True)
-        self._thread.start()
+
+    def start(self) -> None:
+        """Begin, if it has not: until then nothing but read() empties the ring."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def _run(self) -> None:
         while not self._stop.wait(self._period_s):
@@ -99,5 +103,6 @@ class Pump:
     def close(self) -> None:
         """End the thread and unmap the ring."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         self._ring.close()

@@ -9,11 +9,13 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cmaobs import wire
+from cmaobs.errors import KernelReadError
 from cmaobs.kernel import facts as kernel_facts
-from cmaobs.kernel import loader, plan
+from cmaobs.kernel import held, loader, page_flags, page_owner, plan, privileges, stacks
 from cmaobs.kernel.areas import AreaReader
 from cmaobs.kernel.at_attach import AtAttach
 from cmaobs.kernel.counts import CountReader
@@ -110,6 +112,39 @@ class Session:
         self._maps.update(self._loaded.maps["config"], 0,
                           _CONFIG.pack(*(values.get(f, 0) for f in _CONFIG.fields)))
 
+    def drop_privileges(self, name: str) -> tuple[str, ...]:
+        """Go on as that user without capabilities; a line for each thing that is less for it.
+
+        Before steps(). Raises UsageError or PrivilegeError.
+        """
+        less = self._hold()
+        if self._before is not None and self._before.left:
+            self._before.give_up("privileges were dropped")
+            self._attached_ns = time.monotonic_ns() + _BLIND_NS
+            less.append("operations in flight at attach: cannot be looked for any longer")
+        kept = privileges.drop(name, self._usable)
+        less += [f"{capability} is kept: this kernel lets nobody else read maps"
+                 for capability in kept]
+        return tuple(less)
+
+    def _hold(self) -> list[str]:
+        """Open what is read later and only privileged users may open; what could not be."""
+        wanted = [*([stacks.FILE] if self._stacks else []),
+                  *([page_flags.FILE] if self._options.lent_s is not None else [])]
+        held.hold(Path(self._options.root) / page_owner.FILE)  # few kernels have it
+        return [why for file in wanted if (why := held.hold(Path(self._options.root) / file))]
+
+    def _usable(self) -> bool:
+        """Whether readings can be made."""
+        try:
+            for area in self.areas:
+                self._reader.read(area)
+            self._counts.read()
+            self._losses()
+        except KernelReadError:
+            return False
+        return True
+
     @property
     def identity(self) -> Mapping[str, str]:
         """Kernel and observer, as label values."""
@@ -140,6 +175,7 @@ class Session:
 
     def steps(self) -> Iterator[Batch | Reading]:
         """Endless until close(): a batch each poll_s, a reading each reading_s."""
+        self._ring.start()
         due = 0.0
         while not self._stopped:
             if time.monotonic() >= due:
@@ -166,6 +202,7 @@ class Session:
         self._stopped = True
         self._ring.close()
         self._loaded.close()
+        held.release()
 
     def _reading_steps(self) -> Iterator[Batch | Reading]:
         """Snapshots first, then the records that led there, then the reading.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cmaobs import wire
 from cmaobs.events import RECORD
+from cmaobs.kernel import held
 from cmaobs.kernel.libbpf import Maps
 
 Frames = tuple[str, ...]
@@ -22,6 +23,7 @@ Frames = tuple[str, ...]
 _STACK = wire.Layout("cmaobs_stack")
 _OFFSET = wire.offset("cmaobs_record", "stack") // 4
 _STRIDE = RECORD.size // 4
+FILE = "proc/kallsyms"
 _FAR = 1 << 20  # bytes behind a symbol that cannot be its function any more
 _UNKNOWN = "?"
 # How the probe itself comes about: it stands above the function that it is in.
@@ -40,7 +42,7 @@ class Stacks:
 
     def __init__(self, fd: int, maps: Maps, root: str) -> None:
         self._fd, self._maps = fd, maps
-        self._kallsyms = Path(root) / "proc/kallsyms"
+        self._kallsyms = Path(root) / FILE
         self._known: set[int] = set()
         self._new: set[int] = set()
 
@@ -59,7 +61,7 @@ class Stacks:
             raw[number] = tuple(ip for ip in _STACK.unpack(value) if ip) if value else ()
         self._known |= self._new
         self._new.clear()
-        with self._kallsyms.open() as lines:
+        with open(held.opened(self._kallsyms)) as lines:  # noqa: PTH123 - a descriptor
             names = symbolise({ip for ips in raw.values() for ip in ips}, lines)
         return {number: _callers([names[ip] for ip in ips]) for number, ips in raw.items()}
 

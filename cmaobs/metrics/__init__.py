@@ -4,7 +4,7 @@
 docs/metrics.md is made from the table: ``python -m cmaobs.metrics``.
 """
 
-from cmaobs.metrics.collector import ViewCollector, exposition, samples
+from cmaobs.metrics.collector import ViewCollector, exposition, families, samples
 from cmaobs.metrics.table import METRICS, Metric
 
-__all__ = ["METRICS", "Metric", "ViewCollector", "exposition", "samples"]
+__all__ = ["METRICS", "Metric", "ViewCollector", "exposition", "families", "samples"]

@@ -24,6 +24,7 @@ def samples(view: View) -> Iterator[Sample]:
     yield ("cmaobs_info", (cmaobs.__version__, identity.get("attach", ""),
                            identity.get("clocksource", "")), 1)
     yield "cmaobs_up", (), 0 if view.failure else 1
+    yield "cmaobs_warnings", (), len(view.warnings)
     yield "cmaobs_records_total", (), view.records
     yield "cmaobs_records_impossible_total", (), view.impossible
     yield "cmaobs_readings_total", (), view.readings

@@ -17,7 +17,7 @@ class Metric:
     when: "always", "patched" where only a kernel that defers has it, "live"
     where a recording need not have it, "sysfs" where CMA_SYSFS must be built in, "callers" where
     holders are followed and there is one, "buffers" where dma-bufs are looked up, "lent" where the
-    places of free pages are.
+    places of free pages are, "web" where the server has a web configuration.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Metric:
     labels: tuple[str, ...]
     help: str
     when: Literal["always", "patched", "live", "sysfs", "callers", "buffers",
-                  "lent"] = "always"
+                  "lent", "web"] = "always"
 
 
 _A = ("area",)
@@ -176,6 +176,14 @@ METRICS = (
     Metric("cmaobs_compile_duration_seconds", "gauge", (),
            "Time it took to compile the probes; 0 where they were kept from an earlier start.",
            "live"),
+    Metric("cmaobs_warnings", "gauge", (),
+           "Kinds of things that could not be done, such as keeping a recording or evidence on a "
+           "full disk; the page says which."),
+    Metric("cmaobs_web_config_last_reload_successful", "gauge", (),
+           "1 if the web configuration is in force as its files are; 0 if they are wrong and the "
+           "one before is kept.", "web"),
+    Metric("cmaobs_web_config_last_reload_success_timestamp_seconds", "gauge", (),
+           "When the web configuration in force was read.", "web"),
 )
 BY_NAME = {metric.name: metric for metric in METRICS}
 _PARTS = {"_bucket": ("le",), "_sum": (), "_count": ()}
@@ -199,6 +207,7 @@ _WHEN = {
     "sysfs": " Absent without CONFIG_CMA_SYSFS.",
     "buffers": " Absent without `--buffers`. See who.md.",
     "lent": " Absent without `--lent`.",
+    "web": " Absent without `--web-config`.",
     "callers": " Absent with `--callers no`. See who.md.",
 }
 

@@ -7,7 +7,7 @@
 
 _shtab_cmaobs_subparsers=(serve check record replay snapshot doctor demo explain export report top load whatif fleet)
 
-_shtab_cmaobs_serve_option_strings=(-h --help --listen --attach --interval --duration --ring-pages --root --stacks --buffers --lent --policy --callers --evidence --evidence-files --evidence-bytes --record --max-size --status --config --json)
+_shtab_cmaobs_serve_option_strings=(-h --help --listen --attach --interval --duration --ring-pages --root --stacks --buffers --lent --policy --callers --evidence --evidence-files --evidence-bytes --record --max-size --status --web-config --user --config --json)
 _shtab_cmaobs_check_option_strings=(-h --help --attach --interval --duration --ring-pages --root --stacks --buffers --lent --policy --callers --evidence --evidence-files --evidence-bytes --record --max-size --config --json)
 _shtab_cmaobs_record_option_strings=(-h --help -o --output --attach --interval --duration --ring-pages --root --stacks --buffers --lent --max-size --config --json)
 _shtab_cmaobs_replay_option_strings=(-h --help --policy --metrics --json)
@@ -26,6 +26,7 @@ _shtab_cmaobs_option_strings=(-h --help --version)
 _shtab_cmaobs_serve___root_COMPGEN=_shtab_compgen_dirs
 _shtab_cmaobs_serve___evidence_COMPGEN=_shtab_compgen_dirs
 _shtab_cmaobs_serve___record_COMPGEN=_shtab_compgen_files
+_shtab_cmaobs_serve___web_config_COMPGEN=_shtab_compgen_files
 _shtab_cmaobs_serve___config_COMPGEN=_shtab_compgen_files
 _shtab_cmaobs_check___root_COMPGEN=_shtab_compgen_dirs
 _shtab_cmaobs_check___evidence_COMPGEN=_shtab_compgen_dirs

@@ -165,12 +165,17 @@ class Serve:
             self.process.send_signal(how)
         return self.process.wait(120)
 
+    def get(self, path: str) -> str:
+        """What it answers under a path."""
+        with urllib.request.urlopen(self.url + path, timeout=30) as response:
+            text: str = response.read().decode()
+        return text
+
     def scrape(self) -> dict[Sample, float]:
         """Every sample now, by name and labels."""
-        with urllib.request.urlopen(self.url + "/metrics", timeout=30) as response:
-            text = response.read().decode()
         return {(sample.name, frozenset(sample.labels.items())): sample.value
-                for family in text_string_to_metric_families(text) for sample in family.samples}
+                for family in text_string_to_metric_families(self.get("/metrics"))
+                for sample in family.samples}
 
     def settled(self) -> dict[Sample, float]:
         """A scrape that was read after now: two readings have been made since."""

@@ -68,6 +68,32 @@ def test_evidence_that_cannot_be_kept_is_an_error_before_attaching() -> None:
     assert "--evidence" in remedy
 
 
+def test_a_full_disk_ends_the_recording_and_not_the_exporter(tmp_path: Path) -> None:
+    """A file size limit stands in for the disk; tests/faults has a real one."""
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n" + _PLAYED
+    with subprocess.Popen(
+            [sys.executable, "-c", limited.format(history="lawful"), "serve", "--listen",
+             "127.0.0.1:0", "--record", tmp_path / "a"], env=environment(),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        match = re.match(r"serving (http://127\.0\.0\.1:\d+)/metrics", process.stderr.readline())
+        assert match
+        for line in process.stderr:
+            if "the recording has ended: cannot write" in line:
+                break
+        deadline = time.monotonic() + 20
+        text = ""
+        while "cmaobs_warnings 1.0\n" not in text:
+            assert time.monotonic() < deadline
+            with urllib.request.urlopen(f"{match[1]}/metrics", timeout=10) as answer:
+                text = answer.read().decode()
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "warning: recording: cannot write" in out
+    assert "no end marker" in run("replay", tmp_path / "a").stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serve_answers_and_ends_in_order_at_a_signal(
         tmp_path: Path, number: signal.Signals) -> None:

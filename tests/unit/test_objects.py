@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cmaobs.kernel import objects
+from cmaobs.errors import ProbeError
+from cmaobs.kernel import compiler, objects
 from cmaobs.kernel.objects import Cache, Instructions, Map, Objects
 
 CODE = bytes.fromhex("1811000000000000" "0000000000000000" "9500000000000000")
@@ -98,3 +99,15 @@ def test_the_key_depends_on_all_that_matters() -> None:
             objects.key("a-", ["Db=1"], b"k"), objects.key("a", ["-Db=1", ""], b"k")]
     assert len(set(keys)) == len(keys)
     assert objects.key("a", ["-Db=1"], b"k") == keys[0]
+
+
+def test_the_compilers_process_takes_nothing_from_the_current_directory(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may start it anywhere, /tmp included."""
+    planted = tmp_path / "planted"
+    for name in ("bcc", "json", "cmaobs", "base64"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(planted)!r}, 'w')\nraise SystemExit(9)\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ProbeError):  # there is no such map; bcc may not even be allowed to make it
+        compiler.compile_probes("int x;", [], ["none"], [], "kprobe")
+    assert not planted.exists()

@@ -6,9 +6,12 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import json
+import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from golden import samples
@@ -18,6 +21,7 @@ from cmaobs.config import Address
 from cmaobs.errors import ListenError
 from cmaobs.server import Health, Server
 from cmaobs.view import View
+from cmaobs.web import connections
 
 
 class Served:
@@ -60,7 +64,7 @@ def test_metrics_in_openmetrics_for_who_asks(served: Served) -> None:
     status, headers, body = served.ask("/metrics", headers={
         "Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"})
     assert status == 200
-    assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert headers["Content-Type"].startswith("application/openmetrics-text; version=")
     assert body.endswith("# EOF\n")
 
 
@@ -147,41 +151,133 @@ def _connect(served: Served) -> socket.socket:
     return socket.create_connection(("127.0.0.1", served.port), timeout=10)
 
 
-@pytest.mark.parametrize("request_", [
-    b"GET " + b"/" * 70000, b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\r\n\r\n",
-    b"GET / HTTP/1.0\r\n" + b"a: b\r\n" * 200 + b"\r\n",
-], ids=["long line", "nonsense", "tls", "many headers"])
+@pytest.mark.parametrize(("request_", "status"), [
+    (b"GET " + b"/" * 17000, 431), (b"nonsense\r\n\r\n", 400),
+    (b"\x16\x03\x01\x02\x00\r\n\r\n", 400),
+    (b"GET / HTTP/1.0\r\n" + b"a: b\r\n" * 200 + b"\r\n", 431),
+    (b"GET / HTTP/1.0\r\n" + b"a: " + b"b" * 20000 + b"\r\n\r\n", 431),
+    (b"GET / HTTP/9.0\r\n\r\n", 505), (b"GET / HTTP/1.0\r\n: \r\n\r\n", 200),
+], ids=["long line", "nonsense", "tls", "many headers", "long header", "version", "no name"])
 def test_requests_that_are_none_get_4xx_and_the_server_lives(
-        served: Served, request_: bytes) -> None:
+        served: Served, request_: bytes, status: int) -> None:
     with _connect(served) as connection:
         connection.sendall(request_)
-        connection.shutdown(socket.SHUT_WR)
         try:
-            answer = connection.recv(100)
-        except ConnectionResetError:
-            answer = b""  # it did not read all that was sent
-    assert not answer or b" 4" in answer or b"Error" in answer or b"DOCTYPE" in answer
+            connection.shutdown(socket.SHUT_WR)
+            answer = connection.recv(1000)
+        except OSError:
+            answer = b""  # reset: it did not read all that was sent
+    assert answer.startswith(f"HTTP/1.0 {status} ".encode()) or (not answer and status == 431)
+    assert b"<" not in answer.partition(b"\r\n\r\n")[2] or status == 200
     assert served.ask("/healthz")[0] == 200
 
 
-def test_connections_are_bounded_and_come_back(served: Served) -> None:
-    idle = [_connect(served) for _ in range(server.MAX_CONNECTIONS)]
+def test_silent_clients_make_room_for_who_asks(served: Served) -> None:
+    silent = [_connect(served) for _ in range(3 * connections.MAX_CONNECTIONS)]
     try:
-        time.sleep(0.3)
+        for _ in range(5):
+            assert served.ask("/metrics")[0] == 200
+        silent[0].settimeout(10)
+        assert silent[0].recv(1) == b"", "the oldest was not cut off"
+        silent[-1].sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert silent[-1].recv(100).startswith(b"HTTP/1.0 200 "), "the latest was cut off"
+    finally:
+        for one in silent:
+            one.close()
+
+
+def test_clients_that_do_not_take_their_answer_make_room_as_well(
+        served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    body = bytes(8 << 20)  # more than the kernel buffers for a connection
+
+    def large(path: str, _: str) -> tuple[int, str, bytes]:
+        asked.append(path)
+        return 200, "text/plain", body
+
+    monkeypatch.setattr(served.server._http, "respond", large)
+    stuck = [_connect(served) for _ in range(connections.MAX_CONNECTIONS)]
+    try:
+        for one in stuck:
+            one.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        deadline = time.monotonic() + 10
+        while (len(asked) < len(stuck)
+               or any(how.busy for how in tuple(served.server._http._open.values()))):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert len(served.server._http._open) == connections.MAX_CONNECTIONS
+        monkeypatch.undo()
+        assert served.ask("/metrics")[0] == 200
+    finally:
+        for one in stuck:
+            one.close()
+
+
+def test_where_all_are_being_served_the_next_is_told_to_come_again(
+        served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+
+    def slow(*_: str) -> tuple[int, str, bytes]:
+        go.wait(20)
+        return 200, "text/plain", b"done"
+
+    monkeypatch.setattr(served.server._http, "respond", slow)
+    waiting = [_connect(served) for _ in range(connections.MAX_CONNECTIONS)]
+    try:
+        for one in waiting:
+            one.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        deadline = time.monotonic() + 10
+        while sum(how.busy for how in tuple(served.server._http._open.values())) < len(waiting):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         with _connect(served) as one_more:
             assert one_more.recv(100).startswith(b"HTTP/1.0 503 ")
+        go.set()
+        for one in waiting:
+            assert one.recv(100).startswith(b"HTTP/1.0 200 ")
     finally:
-        for one in idle:
+        go.set()
+        for one in waiting:
             one.close()
-    deadline = time.monotonic() + 5
-    while served.ask("/healthz")[0] != 200:
-        assert time.monotonic() < deadline
-    assert served.ask("/metrics")[0] == 200
+
+
+def test_a_scrape_asked_for_again_at_once_is_not_made_again(
+        served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[View] = []
+
+    def view() -> View:
+        made.append(served.view)
+        return served.view
+
+    one = Server(Address("127.0.0.1", 0), lambda: served.view, served.health)
+    monkeypatch.setattr(server, "_RENDERED_S", 60.0)
+    try:
+        monkeypatch.setattr(next(iter(one._registry._collector_to_names)), "_view", view)
+        first = one.respond("/metrics", "")
+        assert [one.respond("/metrics", "") for _ in range(10)] == [first] * 10
+        assert len(made) == 1
+        served.view = dataclasses.replace(served.view, records=571)
+        assert b"cmaobs_records_total 571.0" in one.respond("/metrics", "")[2]
+    finally:
+        one.close()
+
+
+def test_no_path_changes_anything(served: Served) -> None:
+    before = served.view
+    paths = [*served.server._page._files, "/view.json", "/summary.txt", "/metrics", "/healthz",
+             "/readyz", "/divergence/0.json", "/divergence/0.txt"]
+    assert len(paths) > 15
+    shown = [served.server.respond(path, "") for path in paths if path != "/metrics"]
+    for path in paths:
+        for query in ("", "?reset=1", "?batch=0"):
+            assert served.ask(path + query)[0] == 200
+    assert served.view is before
+    assert [served.server.respond(path, "") for path in paths if path != "/metrics"] == shown
 
 
 def test_a_client_that_drips_is_cut_off(
         served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "CONNECTION_S", 0.5)
+    monkeypatch.setattr(connections, "CONNECTION_S", 0.5)
     with _connect(served) as drip:
         began = time.monotonic()
         with pytest.raises(OSError, match=r"reset|pipe"):
@@ -211,3 +307,23 @@ def test_ipv6_works() -> None:
         assert connection.getresponse().status == 200
         connection.close()
         assert str(one.address) == f"[::1]:{one.address.port}"
+
+
+def test_a_socket_that_is_handed_over_is_served() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        fd = os.dup(listening.fileno())
+        with Server(Address("", 0, fd), samples.view, Health(1)) as one:
+            assert one.address.port == listening.getsockname()[1]
+            connection = http.client.HTTPConnection("127.0.0.1", one.address.port, timeout=10)
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().status == 200
+            connection.close()
+
+
+def test_what_is_no_listening_socket_is_one_line_and_a_remedy(tmp_path: Path) -> None:
+    with socket.socket() as idle, (tmp_path / "file").open("w") as file:
+        for fd in (idle.fileno(), file.fileno(), 9999):
+            with pytest.raises(ListenError, match=rf"cannot listen on fd:{fd}: ") as caught:
+                Server(Address("", 0, fd), samples.view, Health(1))
+            assert "socket unit" in caught.value.remedy
+        assert idle.fileno() >= 0
