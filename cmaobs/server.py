@@ -23,7 +23,6 @@ from prometheus_client.exposition import choose_encoder
 import cmaobs
 from cmaobs.config import Address
 from cmaobs.errors import ListenError
-from cmaobs.failures import Failure
 from cmaobs.metrics import ViewCollector
 from cmaobs.page import HEADERS, Page
 from cmaobs.view import View
@@ -60,15 +59,13 @@ class Health:
 class Server:
     """Serves in threads of its own from start() on until close().
 
-    failures: the latest ones, where the source is followed that closely. Raises ListenError where
-    the address cannot be listened on.
+    Raises ListenError where the address cannot be listened on.
     """
 
     def __init__(self, address: Address, view: Callable[[], View], health: Health,
-                 registry: CollectorRegistry | None = None,
-                 failures: Callable[[], tuple[Failure, ...]] = tuple) -> None:
+                 registry: CollectorRegistry | None = None) -> None:
         self._view = view
-        self._page = Page(view, failures, lambda: self._healthz()[2].decode().rstrip("\n"))
+        self._page = Page(view, lambda: self._healthz()[2].decode().rstrip("\n"))
         self._health = health
         self._registry = registry or CollectorRegistry(auto_describe=False)
         self._registry.register(ViewCollector(view))

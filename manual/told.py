@@ -84,6 +84,11 @@ _REPORT: Rows = (
                     "granted."),
     ("releases", "deferred: kept aside; direct: given to the page allocator at once; rejected: "
                  "pages not of this area."),
+    ("failures", "By cause: no_room, fragmented, alignment, oversize, busy, interrupted, "
+                 "no_memory, zero, other, unknown; then the latest, with the numbers and who "
+                 "asked, and the page that stayed busy as it was read soon after. docs/why.md "
+                 "says what each is, and how sure."),
+    ("retries", "Allocations that tried more than one place, because the first was busy."),
     ("misses", "Allocations that found pages deferred but no extent that fits, and therefore "
                "gave all of them back."),
     ("scans", "Calls of the shrinker; stopped: asked for less than batch, so nothing was freed; "
@@ -159,8 +164,8 @@ FIELDS: Mapping[str, Callable[[], Iterator[tuple[str, str]]]] = {
         ("ALLOC/s, FREE/s, FAILED", "In the interval since the screen before, or since the start"
                                     " (key t)."),
         ("P50, P99", "The true value lies between the two figures."),
-        ("latest failures", "Time, area, pages asked for, errno, thread/pid and how long it "
-                            "took."))),
+        ("latest failures", "Time, area, pages asked for, errno, cause, thread/pid and how long it "
+                            "took; the causes are those of `check`."))),
     "load": lambda: iter((
         ("allocations", "Granted of attempted, pages, and failures by errno."),
         ("releases", "Releases and pages; those before their time made room, or ended the run."),

@@ -36,6 +36,7 @@ void allocated(struct cmaobs_thread *t)
 	__u32 hist = CMAOBS_HIST_ALLOC_FAILED;
 	__u16 path = CMAOBS_PATH_FAILED;
 	__s64 ret = 0;
+	__u32 tries;
 	__u64 page;
 
 	if (!n)
@@ -70,6 +71,11 @@ void allocated(struct cmaobs_thread *t)
 		add(&n->flushes, 1);
 		add(&n->flushed_extents, f->n_free);
 		add(&n->flushed_pages, f->free_pages);
+	}
+	tries = f->n_contig + (path == CMAOBS_PATH_HIT);
+	if (tries > 1) {
+		add(&n->allocs_retried, 1);
+		add(&n->alloc_retries, tries - 1);
 	}
 	f->pfn = page ? pfn_of(page) : 0;
 	finish(t, f, path, ret, hist);
@@ -180,6 +186,7 @@ ENTRY(contig, CONTIG_FN)
 	if (!f || f->kind != CMAOBS_ALLOC || f->in_contig)
 		return 0;
 	f->in_contig = 1;
+	f->busy = 0;
 	f->call_pfn = RAW(t, 0);
 	f->call_count = RAW(t, 1) - RAW(t, 0);
 	f->call_ns = bpf_ktime_get_ns();
@@ -215,6 +222,29 @@ RETURN(contig, CONTIG_FN)
 	send_call(t, f, CMAOBS_CONTIG, ret, CMAOBS_HIST_CONTIG);
 	return 0;
 }
+
+#ifdef WITH_BUSY_PAGE
+/*
+ * page_isolation:test_pages_isolated(start_pfn, end_pfn, fin_pfn), in the kernels of
+ * cmaobs/kernel/handlers.py: all below fin_pfn is free and isolated.
+ */
+int busy_page(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct cmaobs_thread *t = follow();
+	struct cmaobs_frame *f;
+	__u64 before;
+
+	if (!t)
+		return 0;
+	TAKE_STACK_AT(t, ctx);
+	f = current_frame(t);
+	if (!f || !f->in_contig)
+		return 0;
+	before = ctx->args[2] - f->call_pfn;
+	f->busy = ctx->args[2] < ctx->args[1] && before < f->call_count ? before + 1 : 0;
+	return 0;
+}
+#endif
 
 ENTRY(free, FREE_FN)
 {

@@ -10,7 +10,7 @@
 #define CMAOBS_WIRE_H
 
 enum {
-	CMAOBS_WIRE_VERSION = 2,
+	CMAOBS_WIRE_VERSION = 3,
 	CMAOBS_COMM_LEN = 16,
 	CMAOBS_DEPTH = 4,		/* operations nested on one thread */
 	CMAOBS_SLOT_BITS = 2,		/* 4 slots to an octave: 25 % wide at most */
@@ -79,7 +79,7 @@ struct cmaobs_record {
 	__u16 flags;
 	char comm[16];
 	__u32 stack;		/* slot of the kernel stack at entry, plus 1; 0: none */
-	__u32 unused;
+	__u32 busy;		/* failed contig call: pages before the first that stayed, plus 1; 0: not told */
 };
 
 /* Exact counts of one area; kept per CPU, to be summed. */
@@ -93,6 +93,8 @@ struct cmaobs_counters {
 	__u64 alloc_pages_hit;		/* granted */
 	__u64 alloc_pages_contig;
 	__u64 alloc_pages_failed;	/* asked for in vain */
+	__u64 allocs_retried;		/* that tried more than one place */
+	__u64 alloc_retries;		/* places tried beyond the first */
 	__u64 contig_ok;		/* contig calls inside allocations */
 	__u64 contig_ebusy;
 	__u64 contig_error;
@@ -181,6 +183,8 @@ struct cmaobs_frame {
 	__u8 in_free;
 	__u16 flags;
 	__u32 stack;
+	__u32 busy;		/* as in the record, of the contig call that is running */
+	__u32 unused;
 };
 
 /* Operations in flight on one thread, the outermost first. */

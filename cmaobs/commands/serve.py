@@ -15,7 +15,6 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from cmaobs import config, report
 from cmaobs.commands import running
-from cmaobs.failures import Failures
 from cmaobs.observe import Observer
 from cmaobs.server import Health, Server
 from cmaobs.view import View
@@ -41,14 +40,13 @@ def run(args: argparse.Namespace) -> int:
     store = running.store(settings)
     health = Health(max(10.0, 3 * settings.interval))
     observer: Observer | None = None
-    failures = Failures()
     starting = View({}, ())
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     # The server first: a port in use shows before the probes are compiled.
     with running.Stop(settings.duration) as stop, Server(
             settings.listen, lambda: observer.view if observer else starting, health,
-            registry, lambda: failures.latest) as server:
+            registry) as server:
         running.say(f"serving http://{server.address}/metrics; attaching")
         source = running.open_live(settings)
         try:
@@ -56,18 +54,17 @@ def run(args: argparse.Namespace) -> int:
                 observer = running.observed(settings, source, writer, store)
                 running.say("attached; Ctrl-C ends it")
                 stop.begin()
-                _loop(observer, stop, health, failures, settings.status)
+                _loop(observer, stop, health, settings.status)
         finally:
             source.close()
     running.print_summary(observer.view, args.json)
     return running.exit_status(observer.view)
 
 
-def _loop(observer: Observer, stop: running.Stop, health: Health, failures: Failures,
+def _loop(observer: Observer, stop: running.Stop, health: Health,
           status_s: float | None) -> None:
     due = time.monotonic() + (status_s or 0)
-    for step in observer.steps(stop):
-        failures.add(step)
+    for _ in observer.steps(stop):
         health.beat()
         if status_s is not None and time.monotonic() >= due:
             due = time.monotonic() + status_s

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 from cmaobs.kernel.facts import MEMBERS, Facts
 from cmaobs.kernel.findings import Finding, chosen, deferral, dmabuf_list
-from cmaobs.kernel.handlers import ALLOCATIONS, CALLS, DEFERRAL, HANDLERS, RELEASES
+from cmaobs.kernel.handlers import ALLOCATIONS, CALLS, DEFERRAL, HANDLERS, RELEASES, TRACEPOINTS
 
 
 def features(facts: Facts) -> list[Finding]:
     """A row for each feature; a row that is not ok says what is not seen, and what would help."""
     return [_seen("allocations", ALLOCATIONS, facts), _seen("releases", RELEASES, facts),
-            _seen("contig calls", CALLS, facts), _failures(facts), deferral(facts),
-            _shrinker(facts), _areas(facts), _page_numbers(facts), _callers(facts),
+            _seen("contig calls", CALLS, facts), _failures(facts), _busy(facts),
+            deferral(facts), _shrinker(facts), _areas(facts), _page_numbers(facts), _callers(facts),
             _dmabufs(facts), _verdict(facts)]
 
 
@@ -46,6 +46,16 @@ def _failures(facts: Facts) -> Finding:
     also = " (EBUSY in the kernel's own event)" if _ranged(facts) else ""
     return Finding("failures", "ok", f"ENOMEM: no run of clear bits was long enough{also}; "
                    f"else as {contig} returned it")
+
+
+def _busy(facts: Facts) -> Finding:
+    event = TRACEPOINTS["busy_page"]
+    if event.symbol not in facts.symbols:
+        return Finding("busy pages", "limited", f"which pages stay busy is not seen: no event "
+                       f"{event.event}", "use a kernel built with CONFIG_BPF_EVENTS=y")
+    told = ("" if "_refcount" in facts.structs.get("page", {}) else
+            "; their references are not known")
+    return Finding("busy pages", "ok", f"the first of each call, by {event.event}{told}")
 
 
 def _shrinker(facts: Facts) -> Finding:

@@ -30,6 +30,23 @@ class Handler(NamedTuple):
         return self.macro.replace("_FN", "_NARGS")
 
 
+class Tracepoint(NamedTuple):
+    """What a program of probes/ is attached to, beside functions; macro compiles it in."""
+
+    event: str
+    macro: str
+
+    @property
+    def symbol(self) -> str:
+        """A function that a kernel with the event has: include/trace/bpf_probe.h."""
+        return f"__bpf_trace_{self.event}"
+
+
+TRACEPOINTS: Mapping[str, Tracepoint] = {
+    # start_pfn, end_pfn, fin_pfn; in all kernels named above.
+    "busy_page": Tracepoint("test_pages_isolated", "WITH_BUSY_PAGE"),
+}
+
 HANDLERS: Mapping[str, Handler] = {
     "cma_alloc": Handler("ALLOC_FN", ("cma_alloc",), ("cma", "count", "align")),
     # 7.0 on, where cma_alloc may be made of it: an allocation inside its own other half is not

@@ -15,7 +15,7 @@ from cmaobs.kernel import findings
 from cmaobs.kernel.facts import Facts
 from cmaobs.kernel.features import features
 from cmaobs.kernel.findings import Finding, chosen
-from cmaobs.kernel.handlers import DEFERRAL, HANDLERS
+from cmaobs.kernel.handlers import DEFERRAL, HANDLERS, TRACEPOINTS
 
 Attach = Literal["auto", "kprobe", "fentry"]
 MAX_AREAS = 64  # where the size of cma_areas[] cannot be told
@@ -43,9 +43,9 @@ class Ranges:
 class Plan:
     """What to compile, attach and read.
 
-    functions: kernel function by handler. defines: macros for the C compiler,
-    struct offsets in bytes. cma_areas, mem_section, dmabuf_list, cma_heap_ops: addresses, 0 for
-    none.
+    functions: kernel function by handler. tracepoints: event by program. defines: macros for
+    the C compiler, struct offsets in bytes. cma_areas, mem_section, dmabuf_list, cma_heap_ops:
+    addresses, 0 for none.
     max_areas: entries of cma_areas[]. attach: kprobe or fentry.
     notes: what is not observed on this kernel, one line each.
     """
@@ -53,6 +53,7 @@ class Plan:
     attach: Literal["kprobe", "fentry"]
     fallback: bool
     functions: Mapping[str, str]
+    tracepoints: Mapping[str, str]
     defines: Mapping[str, int | str]
     structs: Mapping[str, Mapping[str, int]]
     ranges: Ranges
@@ -87,6 +88,8 @@ def make(facts: Facts, attach: Attach = "auto") -> Plan:
     patched = findings.deferral(facts).state == "ok"
     functions = {handler: name for handler, name in chosen(facts).items()
                  if patched or handler not in DEFERRAL}
+    tracepoints = {program: row for program, row in TRACEPOINTS.items()
+                   if row.symbol in facts.symbols}
     cma = facts.structs["cma"]
     max_areas = min(facts.span // cma[""], MAX_AREAS) or MAX_AREAS
     ranges = _ranges(facts.structs)
@@ -94,8 +97,9 @@ def make(facts: Facts, attach: Attach = "auto") -> Plan:
         attach="kprobe" if attach == "kprobe" or fentry.state != "ok" else "fentry",
         fallback=attach == "auto",
         functions=functions,
+        tracepoints={program: row.event for program, row in tracepoints.items()},
         defines=(_function_defines(facts, functions) | _struct_defines(facts, ranges, patched)
-                 | {"MAX_AREAS": max_areas}),
+                 | {"MAX_AREAS": max_areas} | {row.macro: 1 for row in tracepoints.values()}),
         structs=facts.structs, ranges=ranges,
         cma_areas=facts.symbols["cma_areas"],
         cma_area_count=facts.symbols["cma_area_count"],

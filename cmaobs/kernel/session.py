@@ -22,6 +22,7 @@ from cmaobs.kernel.libbpf import Maps
 from cmaobs.kernel.page_flags import Places
 from cmaobs.kernel.ring import Pump, Ring
 from cmaobs.kernel.stacks import Stacks
+from cmaobs.kernel.stayed import StayedPages
 from cmaobs.source import Batch
 from cmaobs.state import AreaFacts, Losses, Reading
 
@@ -77,6 +78,9 @@ class Session:
         self._stacks = (Stacks(self._loaded.maps[loader.STACKS], self._maps, options.root)
                         if loader.STACKS in self._loaded.maps else None)
         self._keepers = Keepers(self._reader, self._plan, options.root, options.buffers_s)
+        self._vmemmap = self._reader.vmemmap()
+        self._stayed = StayedPages(self._reader, self._vmemmap, self._plan.structs["page"],
+                                   options.root)
         self._places = Places(options.root, options.lent_s)
         self._watermark = 0
         self._stopped = False
@@ -103,7 +107,7 @@ class Session:
 
     def _arm(self) -> None:
         values: dict[str, Any] = {"cma_areas": self._plan.cma_areas,
-                                  "vmemmap": self._reader.vmemmap(),
+                                  "vmemmap": self._vmemmap,
                                   "area_count": len(self._reader.areas),
                                   "armed": 1, "send": int(self._options.send)}
         self._maps.update(self._loaded.maps["config"], 0,
@@ -180,6 +184,7 @@ class Session:
                       states=states, losses=losses,
                       stacks=self._stacks.fresh() if self._stacks else {},
                       buffers=self._keepers.buffers(), owners=self._keepers.owners(states),
+                      stayed=self._stayed.fresh(),
                       stacks_failed=self._counts.stacks_failed() if self._stacks else None)
 
     def _losses(self) -> Losses:
@@ -193,6 +198,7 @@ class Session:
     def _batch(self, watermark_ns: int) -> Batch:
         """What is in the ring now."""
         data = self._ring.read()
+        self._stayed.note(data)
         if self._stacks:
             self._stacks.note(data)
         return Batch(data, watermark_ns)

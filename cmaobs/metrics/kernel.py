@@ -18,6 +18,8 @@ _COUNTERS = (
     ("cma_alloc_failures_total", "EBUSY", "allocs_ebusy"),
     ("cma_alloc_failures_total", "EINTR", "allocs_eintr"),
     ("cma_alloc_failures_total", "other", "allocs_other"),
+    ("cma_alloc_retried_total", None, "allocs_retried"),
+    ("cma_alloc_retries_total", None, "alloc_retries"),
     ("cma_alloc_pages_total", "contig", "alloc_pages_contig"),
     ("cma_alloc_pages_total", "failed", "alloc_pages_failed"),
     ("cma_contig_total", "ok", "contig_ok"),
@@ -70,6 +72,9 @@ def samples(view: View) -> Iterator[Sample]:
         yield "cma_area_pages", (facts.name,), facts.count
     if view.reading is None:
         return
+    for facts in view.areas:
+        for cause, count in view.causes.get(facts.index, {}).items():
+            yield "cma_alloc_failure_causes_total", (facts.name, cause), count
     for counts in view.reading.counts:
         yield from _counts(counts, view.patched)
     for state in view.reading.states:

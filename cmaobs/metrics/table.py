@@ -17,7 +17,7 @@ class Metric:
     when: "always", "patched" where only a kernel that defers has it, "live"
     where a recording need not have it, "sysfs" where CMA_SYSFS must be built in, "callers" where
     holders are followed and there is one, "buffers" where dma-bufs are looked up, "lent" where the
-    places of free pages are.
+    places of free pages are, "counted" where a recording is not of a version before that.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Metric:
     labels: tuple[str, ...]
     help: str
     when: Literal["always", "patched", "live", "sysfs", "callers", "buffers",
-                  "lent"] = "always"
+                  "lent", "counted"] = "always"
 
 
 _A = ("area",)
@@ -37,6 +37,13 @@ METRICS = (
            "or failed (returned NULL)."),
     Metric("cma_alloc_failures_total", "counter", ("area", "errno"),
            "Failed allocations by the error that ended them: ENOMEM, EBUSY, EINTR or other."),
+    Metric("cma_alloc_failure_causes_total", "counter", ("area", "cause"),
+           "Failed allocations by cause, decided from records and bitmaps: see why.md. A failure "
+           "counts a reading or two after its errno does."),
+    Metric("cma_alloc_retried_total", "counter", _A,
+           "Allocations that tried more than one place.", "counted"),
+    Metric("cma_alloc_retries_total", "counter", _A,
+           "Places that allocations tried beyond their first.", "counted"),
     Metric("cma_alloc_pages_total", "counter", ("area", "path"),
            "Pages granted; with path failed, pages asked for in vain."),
     Metric("cma_alloc_duration_seconds", "histogram", ("area", "path"),
@@ -199,6 +206,7 @@ _WHEN = {
     "sysfs": " Absent without CONFIG_CMA_SYSFS.",
     "buffers": " Absent without `--buffers`. See who.md.",
     "lent": " Absent without `--lent`.",
+    "counted": " Absent from recordings of wire version 2 and before.",
     "callers": " Absent with `--callers no`. See who.md.",
 }
 

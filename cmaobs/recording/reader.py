@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from cmaobs.errors import CorruptError, NotARecordingError
 from cmaobs.events import RECORD
 from cmaobs.recording import columns, framing, readings
-from cmaobs.recording.writer import wire_layout, wire_layout_1
+from cmaobs.recording.writer import older_layouts, wire_layout
 from cmaobs.source import Batch
 from cmaobs.state import AreaFacts, Reading
 
@@ -120,7 +120,7 @@ class RecordingSource:
                                      "record again")
         try:
             value = readings.load(chunk.data)
-            if value.get("wire") not in (wire_layout(), wire_layout_1()):
+            if value.get("wire") not in (wire_layout(), *older_layouts()):
                 raise self._other_wire(value)
             self._record_bytes = int(value["wire"]["record_bytes"])
             areas = tuple(map(readings.area_from_json, readings.items(value, "areas")))

@@ -25,6 +25,7 @@ from cmaobs.state import (
     Placed,
     Reading,
     Run,
+    Stayed,
 )
 
 _LIMIT = 1 << 64
@@ -76,6 +77,7 @@ def reading_to_json(reading: Reading) -> dict[str, Any]:
         **(stacks if reading.stacks else {}),
         **(failed if reading.stacks_failed is not None else {}),
         **({"owners": [one._asdict() for one in reading.owners]} if reading.owners else {}),
+        **({"stayed": [one._asdict() for one in reading.stayed]} if reading.stayed else {}),
         **({} if reading.buffers is None else {"buffers": _buffers_to_json(reading.buffers)}),
         "time_ns": reading.time_ns,
         "wall_s": reading.wall_s,
@@ -103,7 +105,8 @@ def reading_from_json(value: Any, areas: Mapping[int, AreaFacts]) -> Reading:
         Losses(_ints(_get(value, "losses", dict))), _stacks(value),
         _int(value, "stacks_failed") if "stacks_failed" in value else None,
         _buffers(_get(value, "buffers", dict)) if "buffers" in value else None,
-        _owners(items(value, "owners")) if "owners" in value else ())
+        _owners(items(value, "owners")) if "owners" in value else (),
+        tuple(map(_stayed, items(value, "stayed"))) if "stayed" in value else ())
 
 
 def _stacks(value: Any) -> dict[int, tuple[str, ...]]:
@@ -131,6 +134,15 @@ def _owned(value: Any) -> Owned:
         raise ValueError("frames: one that is no name")
     return Owned(_int(value, "pfn"), _int(value, "pages"), _int(value, "since_ns"),
                  _int(value, "pid"), _str(value, "comm"), tuple(frames))
+
+
+def _stayed(value: Any) -> Stayed:
+    flags = _get(value, "flags", list, type(None))
+    if flags is not None and not all(isinstance(flag, str) for flag in flags):
+        raise ValueError("flags: one that is no name")
+    return Stayed(_int(value, "pfn"), _int(value, "at_ns"),
+                  None if flags is None else tuple(flags), _maybe(value, "mapped"),
+                  _maybe(value, "references"), _str(value, "owner"))
 
 
 def _buffers_to_json(buffers: Buffers) -> dict[str, Any]:

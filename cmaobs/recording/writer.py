@@ -28,10 +28,13 @@ def wire_layout() -> dict[str, object]:
             "record_bytes": RECORD.size, "record_fields": list(RECORD.fields)}
 
 
-def wire_layout_1() -> dict[str, object]:
-    """The layout of version 1, whose records had no stack at their end."""
-    return {"version": 1, "byteorder": sys.byteorder, "record_bytes": RECORD.size - 8,
-            "record_fields": list(RECORD.fields[:-2])}
+def older_layouts() -> list[dict[str, object]]:
+    """Those of versions 2, whose records have 0 in place of busy, and 1, which end before stack."""
+    fields = list(RECORD.fields)
+    return [{"version": 2, "byteorder": sys.byteorder, "record_bytes": RECORD.size,
+             "record_fields": [*fields[:-1], "unused"]},
+            {"version": 1, "byteorder": sys.byteorder, "record_bytes": RECORD.size - 8,
+             "record_fields": fields[:-2]}]
 
 
 class RecordingWriter:

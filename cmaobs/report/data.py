@@ -16,7 +16,7 @@ import cmaobs
 from cmaobs import latency
 from cmaobs.events import NO_AREA, Kind, Operation, Path, Record
 from cmaobs.metrics.kernel import FAILURES
-from cmaobs.report import dmabufs, where, who
+from cmaobs.report import dmabufs, where, who, why
 from cmaobs.state import AreaCounts, AreaFacts, AreaState, Latency
 from cmaobs.verdict import Coverage, Divergence, Known, Verdict
 from cmaobs.view import View, allocated_pages, free_pages, largest_clear_run
@@ -121,7 +121,7 @@ def _area(view: View, facts: AreaFacts, coverage: Coverage | None) -> dict[str, 
     state = view.state(facts.name)
     if state is not None:
         data |= _state(state)
-    return data | who.held(view, facts)
+    return data | why.failed(view, facts) | who.held(view, facts)
 
 
 def _counts(counts: AreaCounts, patched: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cmaobs.report import dmabufs, where, who
+from cmaobs.report import dmabufs, where, who, why
 from cmaobs.report.advice import advice
 
 Data = Mapping[str, Any]
@@ -200,6 +200,7 @@ def _area(area: Data) -> Iterator[str]:
         yield ("  allocations  " + _named(area["allocations"])
                + (f" ({failures})" if failures else "")
                + (f"; {share:.1%} of the granted were hits" if share is not None else ""))
+        yield from why.lines(area)
         yield "  releases     " + _named(area["releases"])
         if "misses" in area:
             yield (f"  misses       {area['misses']}, which flushed {area['flushed_pages']} pages")
