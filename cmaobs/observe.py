@@ -19,6 +19,7 @@ from typing import Protocol, runtime_checkable
 from cmaobs.errors import CmaobsError
 from cmaobs.events import RECORD, Operation, Record, decode
 from cmaobs.history import Gap, History
+from cmaobs.phases import Slowest
 from cmaobs.recording import RecordingWriter
 from cmaobs.sanity import record_fault, state_fault
 from cmaobs.source import Batch, Source
@@ -102,6 +103,7 @@ class Observer:
         self._keeper = keeper
         self._follower = Follower(source.areas) if follow else None
         self._why = Why(source.areas)
+        self._slowest = Slowest(source.areas)
         self._writer = writer
         self._history = History()
         self._tally = Tally(checker.counts) if checker is not None else Tally()
@@ -173,6 +175,7 @@ class Observer:
         if self._follower is not None:
             self._follower.add(batch.data)
         self._why.add(batch.data)
+        self._slowest.add(batch.phased)
         if not self._feed(batch.data):
             self._join(batch.data)
         if batch.watermark_ns > self._watermark_ns:
@@ -242,7 +245,7 @@ class Observer:
             warnings=self._warnings(), unjudged=0, readings=self._readings,
             holders=self._follower.holders if self._follower else None,
             buffers=reading.buffers or self.view.buffers, failures=self._why.latest,
-            causes=self._why.counts,
+            causes=self._why.counts, slowest=self._slowest.found,
             faulted=dict(self._faulted), impossible=self._impossible,
             first_impossible=self._first_impossible)
 

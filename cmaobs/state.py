@@ -120,12 +120,15 @@ class AreaCounts:
     """Exact counts of one area since the probes were armed.
 
     counters: by the member names of struct cmaobs_counters.
-    latencies: by enum cmaobs_hist, without its prefix, in lower case.
+    latencies: by enum cmaobs_hist, without its prefix, in lower case; phases: the same by enum
+    cmaobs_phase, and moved by the members of struct cmaobs_moved, where phases are asked for.
     """
 
     facts: AreaFacts
     counters: Mapping[str, int]
     latencies: Mapping[str, Latency]
+    phases: Mapping[str, Latency] = field(default_factory=dict)
+    moved: Mapping[str, int] = field(default_factory=dict)
 
 
 class Owned(NamedTuple):

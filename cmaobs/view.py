@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cmaobs.buffers import Buffers
+from cmaobs.phases import Phased
 from cmaobs.state import AreaCounts, AreaFacts, AreaState, Reading, Run
 from cmaobs.verdict import Verdict
 from cmaobs.who import Holders
@@ -39,7 +40,8 @@ class View:
     they say, and what the first said. stacks: kernel stacks by the number that records give
     them, innermost function first. holders: who holds what; None where that is not
     followed. buffers: dma-bufs when they were last looked up. failures: the latest allocations that
-    failed, oldest first. causes: how many failed, by index of the area and cause.
+    failed, oldest first. causes: how many failed, by index of the area and cause. slowest: the
+    allocations that took longest, by index of the area, where phases are asked for.
     warnings: what is missing of the source. failure: why the source ended before its time, or
     empty.
     """
@@ -60,6 +62,7 @@ class View:
     buffers: Buffers | None = None
     failures: tuple[Failure, ...] = ()
     causes: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    slowest: Mapping[int, tuple[Phased, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     failure: str = ""
 

@@ -99,6 +99,10 @@ _REPORT: Rows = (
              "name[pid], and driver if stacks were taken. Pages from before the observer came "
              "are named as such."),
     ("latency", "Count, mean, p50 and p99. A quantile is a range: the true value lies in it."),
+    ("phases", "With `--phases`: how long allocations waited for the mutex, flushed deferred "
+               "pages, isolated, drained, reclaimed, migrated and tested; rest is what no phase "
+               "explains. Pages isolated, migrated, failed and reclaimed; and the slowest "
+               "allocation. docs/why.md says what each is."),
     ("dma-bufs", "With `--buffers`: each buffer's inode, size, exporter, name and pages, and the"
                  " processes that hold it by descriptor (fd) or mapping (map)."),
     ("records", "Records and readings that arrived."),

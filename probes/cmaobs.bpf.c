@@ -14,6 +14,7 @@
 #include "maps.h"
 #include "thread.h"
 #include "attach.h"
+#include "phases.h"
 
 ENTRY(cma_alloc, ALLOC_FN)
 {
@@ -78,7 +79,7 @@ void allocated(struct cmaobs_thread *t)
 		add(&n->alloc_retries, tries - 1);
 	}
 	f->pfn = page ? pfn_of(page) : 0;
-	finish(t, f, path, ret, hist);
+	PHASES_END(f, path, finish(t, f, path, ret, hist));
 }
 
 RETURN(cma_alloc, ALLOC_FN)
@@ -262,6 +263,7 @@ ENTRY(free, FREE_FN)
 	f->call_pfn = RAW(t, 0);
 	f->call_count = RAW(t, 1) & COUNT_MASK;
 	f->call_ns = bpf_ktime_get_ns();
+	PHASE_BEGIN(f, CMAOBS_PHASE_FLUSHING);
 	return 0;
 }
 
@@ -276,6 +278,7 @@ RETURN(free, FREE_FN)
 	f = current_frame(t);
 	if (!f || !f->in_free)
 		return 0;
+	PHASE_END(f, CMAOBS_PHASE_FLUSHING);
 	f->in_free = 0;
 	f->n_free++;
 	f->free_pages += f->call_count;
@@ -291,6 +294,7 @@ int thread_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (t) {
 		drop_frames(t);
 		threads.delete(&tid);
+		PHASES_FORGET(tid);
 	}
 	return 0;
 }

@@ -269,8 +269,9 @@ void send_call(struct cmaobs_thread *t, struct cmaobs_frame *f, __u16 kind,
 	send(t, f, &r);
 }
 
+/* Sends the operation's record; returns when it ended. */
 static inline __attribute__((always_inline))
-void finish(struct cmaobs_thread *t, struct cmaobs_frame *f, __u16 path,
+__u64 finish(struct cmaobs_thread *t, struct cmaobs_frame *f, __u16 path,
 	    __s64 ret, __u32 hist)
 {
 	struct cmaobs_record r = {
@@ -301,4 +302,5 @@ void finish(struct cmaobs_thread *t, struct cmaobs_frame *f, __u16 path,
 	send(t, f, &r);
 	ended(f->area);
 	t->depth--;
+	return r.end_ns;
 }

@@ -23,6 +23,7 @@ from cmaobs.kernel.plan import Plan
 MAPS = ("events", "config", "threads", "empty_thread", "counters", "latencies", "losses", "flight",
         "snap")
 STACKS = "stacks"  # a map as well, where stacks are asked for
+PHASES = ("phasing", "phase_latencies", "moved")  # where phases are
 RUN = ("snapshot", "peek", "running")  # programs that are run, not attached
 _ALWAYS = {"thread_exit": "sched_process_exit"}
 _SIDES = ("return", "entry")  # the return first, so that no entry goes without
@@ -75,9 +76,11 @@ def _load_once(plan: Plan, mode: str, sizes: Mapping[str, int], probes: bool, st
     flags = [f"-D{name}={value}" for name, value in plan.defines.items()]
     flags += ["-DCMAOBS_FENTRY"] if mode == "fentry" else []
     flags += ["-DWITH_STACKS=1"] if stacks else []
+    functions = {**plan.phases, **plan.functions}
     programs = [*RUN, *_ALWAYS, *plan.tracepoints,
-                *(f"{side}_{handler}" for handler in plan.functions for side in _SIDES)]
-    maps = [*MAPS, *([STACKS] if stacks else [])]
+                *(f"{side}_{handler}" for handler in functions for side in _SIDES)]
+    maps = [*MAPS, *([STACKS] if stacks else []),
+            *(PHASES if "WITH_PHASES" in plan.defines else ())]
     text = compiler.source("cmaobs.bpf.c")
 
     started = time.monotonic()
@@ -88,7 +91,7 @@ def _load_once(plan: Plan, mode: str, sizes: Mapping[str, int], probes: bool, st
     seconds = 0.0 if cached else time.monotonic() - started
     loaded = Loaded(mode, compile_seconds=seconds)
     try:
-        _attach(loaded, found, sizes, plan.functions if probes else {},
+        _attach(loaded, found, sizes, functions if probes else {},
                 {**_ALWAYS, **plan.tracepoints} if probes else {}, root)
     except ProbeError:
         loaded.close()

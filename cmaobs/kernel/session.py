@@ -13,7 +13,7 @@ from typing import Any
 
 from cmaobs import wire
 from cmaobs.kernel import facts as kernel_facts
-from cmaobs.kernel import loader, plan
+from cmaobs.kernel import findings, loader, plan
 from cmaobs.kernel.areas import AreaReader
 from cmaobs.kernel.at_attach import AtAttach
 from cmaobs.kernel.counts import CountReader
@@ -23,6 +23,7 @@ from cmaobs.kernel.page_flags import Places
 from cmaobs.kernel.ring import Pump, Ring
 from cmaobs.kernel.stacks import Stacks
 from cmaobs.kernel.stayed import StayedPages
+from cmaobs.phases import split
 from cmaobs.source import Batch
 from cmaobs.state import AreaFacts, Losses, Reading
 
@@ -44,6 +45,7 @@ class Options:
     an operation since they started that can be followed at a time.
     send: False counts only. stacks: records carry the kernel stack. buffers_s: at the first reading
     and that often look up who holds dma-bufs; None is never. lent_s: the same for where pages are.
+    phases: see where the time of allocations goes.
     """
 
     root: str = "/"
@@ -57,6 +59,7 @@ class Options:
     probes: bool = True
     buffers_s: float | None = None
     lent_s: float | None = None
+    phases: bool = False
 
 
 class Session:
@@ -66,7 +69,7 @@ class Session:
         """Attach. Raises UnsupportedError, PrivilegeError or ProbeError."""
         self._options = options
         self._facts = kernel_facts.probe(options.root)
-        self._plan = plan.make(self._facts, options.attach)
+        self._plan = plan.make(self._facts, options.attach, options.phases)
         self._loaded = loader.load(self._plan, options.ring_pages, options.max_threads,
                                    options.probes, options.stacks and options.probes,
                                    options.root)
@@ -108,6 +111,7 @@ class Session:
     def _arm(self) -> None:
         values: dict[str, Any] = {"cma_areas": self._plan.cma_areas,
                                   "vmemmap": self._vmemmap,
+                                  "cma_mutex": self._plan.cma_mutex,
                                   "area_count": len(self._reader.areas),
                                   "armed": 1, "send": int(self._options.send)}
         self._maps.update(self._loaded.maps["config"], 0,
@@ -127,6 +131,8 @@ class Session:
                                        if self._plan.patched and handler not in
                                        self._plan.functions),
                 "stacks": "yes" if self._stacks else "no",
+                **({"phases": ",".join(findings.phases(self._facts))}
+                   if self._options.phases else {}),
                 "attach": self._loaded.attach if self._options.probes else "none",
                 "clocksource": self._facts.clocksource,
                 "probes": str(len(self._loaded.attached)),
@@ -197,11 +203,13 @@ class Session:
 
     def _batch(self, watermark_ns: int) -> Batch:
         """What is in the ring now."""
-        data = self._ring.read()
+        data, phased = self._ring.read(), b""
+        if self._options.phases:
+            data, phased = split(data)
         self._stayed.note(data)
         if self._stacks:
             self._stacks.note(data)
-        return Batch(data, watermark_ns)
+        return Batch(data, watermark_ns, phased)
 
     def _advance(self) -> int:
         """A time before which every operation has ended and sent its record.

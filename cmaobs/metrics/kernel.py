@@ -93,6 +93,11 @@ def _counts(counts: AreaCounts, patched: bool) -> Iterator[Sample]:
     for name, label, kind in _HISTOGRAMS + (_DEFER_HISTOGRAMS if patched else ()):
         if kind in counts.latencies:
             yield (name, (area,) if label is None else (area, label), counts.latencies[kind])
+    for phase, one in counts.phases.items():
+        yield "cma_alloc_phase_duration_seconds", (area, phase), one
+    for what, pages in counts.moved.items():
+        if what != "missed":
+            yield "cma_alloc_moved_pages_total", (area, what), pages
 
 
 def _state(state: AreaState) -> Iterator[Sample]:

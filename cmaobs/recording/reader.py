@@ -149,6 +149,10 @@ class RecordingSource:
             reading = readings.reading_from_json(readings.load(chunk.data), areas)
             self.totals["readings"] += 1
             yield reading
+        elif chunk.tag == framing.PHASED:
+            if len(chunk.data) % RECORD.size:
+                raise ValueError("phases of allocations: not whole structs")
+            yield Batch(b"", 0, chunk.data)
         elif chunk.tag == framing.END:
             end = readings.load(chunk.data)
             said = {key: end.get(key) for key in self.totals}

@@ -85,9 +85,9 @@ def reading_to_json(reading: Reading) -> dict[str, Any]:
         "counts": [{
             "area": counts.facts.index,
             "counters": dict(counts.counters),
-            "latencies": {name: {"sum_ns": latency.sum_ns,
-                                 "slots": {str(i): n for i, n in enumerate(latency.slots) if n}}
-                          for name, latency in counts.latencies.items()},
+            "latencies": _latencies_to_json(counts.latencies),
+            **({"phases": _latencies_to_json(counts.phases), "moved": dict(counts.moved)}
+               if counts.phases else {}),
         } for counts in reading.counts],
         "states": [_state_to_json(state) for state in reading.states],
     }
@@ -98,8 +98,9 @@ def reading_from_json(value: Any, areas: Mapping[int, AreaFacts]) -> Reading:
     return Reading(
         _int(value, "time_ns"), _float(value, "wall_s"),
         tuple(AreaCounts(_area(item, areas), _ints(_get(item, "counters", dict)),
-                         {name: _latency(latency) for name, latency
-                          in _get(item, "latencies", dict).items()})
+                         _latencies(item, "latencies"),
+                         _latencies(item, "phases") if "phases" in item else {},
+                         _ints(_get(item, "moved", dict)) if "moved" in item else {})
               for item in _get(value, "counts", list)),
         tuple(_state(item, areas) for item in _get(value, "states", list)),
         Losses(_ints(_get(value, "losses", dict))), _stacks(value),
@@ -214,6 +215,16 @@ def _runs(numbers: list[Any]) -> tuple[Run, ...]:
         raise ValueError("runs: an odd number of numbers")
     checked = [_number(number, "runs") for number in numbers]
     return tuple(zip(checked[::2], checked[1::2], strict=True))
+
+
+def _latencies_to_json(latencies: Mapping[str, Latency]) -> dict[str, Any]:
+    return {name: {"sum_ns": latency.sum_ns,
+                   "slots": {str(i): n for i, n in enumerate(latency.slots) if n}}
+            for name, latency in latencies.items()}
+
+
+def _latencies(value: Any, key: str) -> dict[str, Latency]:
+    return {name: _latency(latency) for name, latency in _get(value, key, dict).items()}
 
 
 def _latency(value: Any) -> Latency:

@@ -10,6 +10,7 @@ from cmaobs import wire
 from cmaobs.buffers import Buffer, Buffers, Use
 from cmaobs.events import RECORD, Kind, Operation, Path, Record
 from cmaobs.latency import slot_of
+from cmaobs.phases import NAMES
 from cmaobs.source import Batch
 from cmaobs.state import (
     AreaCounts,
@@ -153,9 +154,15 @@ def view() -> View:
         Outcome.DIVERGE, ("area camera: never at rest",), (divergence,), {"R12": 3},
         (Coverage("reserved", 516, 500, {"events lost": 16}, 4, 8 * 10 ** 9),
          Coverage("camera")))
+    spent = {"waiting": latency(500_000), "draining": latency(*[1_500_000] * 50),
+             "isolating": latency(*[200_000] * 50), "rest": latency(*[4000] * 50)}
+    first_counts = replace(
+        counts(AREA, latencies, **counters),
+        phases={name: spent.get(name, latency()) for name in NAMES},
+        moved={"isolated": 90, "migrated": 60, "failed": 12, "reclaimed": 30, "missed": 0})
     return View(
         {**IDENTITY, "probes": "7", "compile_seconds": "3.25"}, (AREA, SECOND),
-        replace(reading(10 * 10 ** 9, (counts(AREA, latencies, **counters), first),
+        replace(reading(10 * 10 ** 9, (first_counts, first),
                         (counts(SECOND), broken), losses={"ring_full": 16}), stacks_failed=2),
         verdict, Tallied(12, 10), holders=holders(), buffers=buffers(), records=570, readings=10,
         faulted={"camera": 10}, failures=(FAILURE,),

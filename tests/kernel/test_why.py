@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Each cause of failure, provoked on purpose and named by two observers; and nothing else named."""
+"""Each cause of failure and phase, provoked and named by two observers; and nothing else named."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import signal
+import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,9 +17,10 @@ import pytest
 
 from cmaobs.load import targets
 from cmaobs.load.area import Area as LoadArea
+from cmaobs.phases import NAMES
 from kernel.pinning import pinned_page
+from kernel.stalling import allocates, draining_stalled
 from kernel.tools import AREA, Area, Sample, Serve, cli, key_of, wait_for
-from kernel.workloads import Bench, interrupt
 
 pytestmark = pytest.mark.kernel
 
@@ -36,6 +40,23 @@ def causes(samples: Mapping[Sample, float]) -> dict[tuple[str, str], int]:
 def grown(now: Counts, before: Counts) -> dict[tuple[str, str], int]:
     return {key: count - before.get(key, 0) for key, count in now.items()
             if count != before.get(key, 0)}
+
+
+def counted(samples: Mapping[Sample, float], phase: str, area: Area) -> int:
+    """Allocations that had the phase."""
+    key = key_of("cma_alloc_phase_duration_seconds_count", area=area.name, phase=phase)
+    return int(samples[key])
+
+
+def spent(samples: Mapping[Sample, float], phase: str, area: Area) -> float:
+    """Seconds in the phase."""
+    return samples[key_of("cma_alloc_phase_duration_seconds_sum", area=area.name, phase=phase)]
+
+
+def writes(area: Area, pages: int) -> subprocess.Popen[bytes]:
+    """A process that allocates."""
+    return subprocess.Popen(
+        ["sh", "-c", f"echo {pages} >/sys/kernel/debug/cma/{area.name}/alloc"])
 
 
 class Scene:
@@ -78,7 +99,8 @@ def scene(patched: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     for name in (AREA, "camera", "codec"):
         Area(name, patched).reset()
     with contextlib.ExitStack() as stack:
-        serves = [stack.enter_context(Serve(tmp_path_factory.mktemp(how), "--attach", how))
+        serves = [stack.enter_context(Serve(tmp_path_factory.mktemp(how), "--attach", how,
+                                            "--phases"))
                   for how in ("fentry", "kprobe")]
         yield Scene(serves, patched)
 
@@ -127,10 +149,45 @@ def test_more_than_there_is_and_nothing(scene: Scene) -> None:
     scene.failed(scene.codec, "zero")
 
 
-def test_a_killed_thread(scene: Scene) -> None:
-    interrupt(Bench(scene.area, scene.codec, lambda: None))
+def test_a_killed_thread_and_one_that_waits_for_it(scene: Scene) -> None:
+    """The first sleeps in lru_cache_disable(), and holds the mutex that the second waits for."""
+    with draining_stalled():
+        killed = writes(scene.codec, 2048)
+        wait_for(lambda: allocates(killed))
+        waits = writes(scene.camera, 16)
+        wait_for(lambda: allocates(waits))
+        time.sleep(1)
+        killed.kill()
+    assert killed.wait(60) == -signal.SIGKILL
+    assert waits.wait(60) == 0
     one = scene.failed(scene.codec, "interrupted")
     assert (one["errno"], one["tries"]) == ("EINTR", 1)
+    for serve in scene.serves:
+        now = serve.scrape()
+        assert counted(now, "waiting", scene.camera) == 1
+        assert counted(now, "waiting", scene.codec) == counted(now, "waiting", scene.area) == 0
+        assert spent(now, "waiting", scene.camera) > 1
+        assert spent(now, "draining", scene.codec) > 1
+
+
+def test_phases_add_up_to_the_whole(scene: Scene) -> None:
+    """All of an allocation through the page allocator is in its phases, of which one is the rest.
+    """
+    before = [serve.settled() for serve in scene.serves]
+    for _ in range(3):
+        assert scene.codec.alloc(512)
+    for serve, then in zip(scene.serves, before, strict=True):
+        now = serve.settled()
+        key = key_of("cma_alloc_duration_seconds_sum", area="codec", path="contig")
+        whole = now[key] - then[key]
+        parts = {phase: spent(now, phase, scene.codec) - spent(then, phase, scene.codec)
+                 for phase in NAMES}
+        assert sum(parts.values()) == pytest.approx(whole, rel=1e-6)
+        for phase in ("isolating", "draining", "reclaiming", "migrating", "testing"):
+            assert parts[phase] > 0
+            assert counted(now, phase, scene.codec) - counted(then, phase, scene.codec) == 3
+        assert parts["waiting"] == 0
+        print(f"rest: {parts['rest'] / whole:.1%} of {whole:.3f} s", parts)
 
 
 def test_a_page_that_a_pipe_refers_to(scene: Scene) -> None:
@@ -139,9 +196,19 @@ def test_a_page_that_a_pipe_refers_to(scene: Scene) -> None:
     base, count = area.debugfs("base_pfn"), area.debugfs("count")
     with pinned_page(base, count) as pfn:
         before = pfn - base - 1
+        old = [serve.settled() for serve in scene.serves]
         assert area.alloc(before)
         assert not area.alloc(count - before)
         one = scene.failed(area, "busy")
+        for serve, then in zip(scene.serves, old, strict=True):
+            now = serve.scrape()
+            isolated, migrated, failed = (
+                now[key_of("cma_alloc_moved_pages_total", area=AREA, what=what)]
+                - then[key_of("cma_alloc_moved_pages_total", area=AREA, what=what)]
+                for what in ("isolated", "migrated", "failed"))
+            assert isolated > migrated > 0
+            assert failed >= 1
+            assert spent(now, "migrating", area) > spent(then, "migrating", area)
         place, = one["busy"]
         assert (place["pfn"], place["pages"], place["stayed"]) == (pfn - 1, count - before, pfn)
         page = place["page"]
@@ -176,3 +243,8 @@ def test_a_recording_tells_the_same(scene: Scene) -> None:
         assert sorted(again, key=str) == sorted(latest, key=str)
         assert "busy: asked for" in serve.output()
         assert "more than its users explain" in serve.output()
+        slowest = {area["name"]: area["slowest"][0]["phases"] for area in told["areas"]
+                   if area["slowest"]}
+        assert max(slowest["camera"], key=slowest["camera"].get) == "waiting"
+        assert max(slowest["codec"], key=slowest["codec"].get) == "draining"
+        assert [area["moved"]["missed"] for area in told["areas"]] == [0] * len(told["areas"])
