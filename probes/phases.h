@@ -304,7 +304,12 @@ int wait_end(struct bpf_raw_tracepoint_args *ctx)
 #define PHASE_BEGIN(f, phase) phase_begin(f, phase)
 #define PHASE_END(f, phase) phase_end(f, phase)
 #define PHASES_END(f, path, end_ns) phases_end(f, path, end_ns)
-#define PHASES_FORGET(tid) phasing.delete(&tid)
+
+static inline __attribute__((always_inline)) void phases_forget(__u32 tid)
+{
+	phasing.delete(&tid);
+}
+#define PHASES_FORGET(tid) phases_forget(tid)
 #else
 #define PHASE_BEGIN(f, phase)
 #define PHASE_END(f, phase)
