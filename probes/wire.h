@@ -41,7 +41,7 @@ enum cmaobs_phase {
 	CMAOBS_PHASE_WAITING = 0,	/* for the mutex of CMA, as lock:contention_begin and _end tell */
 	CMAOBS_PHASE_FLUSHING = 1,	/* free_contig_range of deferred pages */
 	CMAOBS_PHASE_ISOLATING = 2,	/* pageblocks and pages, and undoing it */
-	CMAOBS_PHASE_DRAINING = 3,	/* lru_cache_disable, drain_all_pages */
+	CMAOBS_PHASE_DRAINING = 3,	/* lru_cache_disable, __drain_all_pages */
 	CMAOBS_PHASE_RECLAIMING = 4,	/* reclaim_clean_pages_from_list */
 	CMAOBS_PHASE_MIGRATING = 5,	/* migrate_pages */
 	CMAOBS_PHASE_TESTING = 6,	/* test_pages_isolated */

@@ -97,7 +97,8 @@ PHASES = (
         "isolate_free": Handler("ISOLATE_FREE_FN", ("isolate_freepages_range",), ())}),
     Phase("draining", {
         "drain_lru": Handler("DRAIN_LRU_FN", ("lru_cache_disable", "migrate_prep"), ()),
-        "drain_pages": Handler("DRAIN_PAGES_FN", ("drain_all_pages",), ())}),
+        # alloc_contig_range jumps over drain_all_pages, which is compiled into it.
+        "drain_pages": Handler("DRAIN_PAGES_FN", ("__drain_all_pages", "drain_all_pages"), ())}),
     Phase("reclaiming", {
         "reclaim": Handler("RECLAIM_FN", ("reclaim_clean_pages_from_list",), ())}),
     Phase("migrating", events={
