@@ -300,6 +300,7 @@ int thread_exit(struct bpf_raw_tracepoint_args *ctx)
 }
 
 #include "beside.h"
+#include "inside.h"
 #ifdef CMA_DEFER_COUNT
 #include "defer.h"
 #endif
