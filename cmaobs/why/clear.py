@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import takewhile
+from operator import attrgetter
 from typing import NamedTuple
 
 from cmaobs.events import Kind, Operation, Path
@@ -44,6 +46,9 @@ class Change(NamedTuple):
         return self.start_ns if self.gives else self.end_ns
 
 
+_KEY = attrgetter("key")
+
+
 def change(facts: AreaFacts, operation: Operation) -> Change | None:
     """The operation's change; None where it has none, or tells of pages that the area has not."""
     record = operation.record
@@ -67,28 +72,57 @@ def whole(facts: AreaFacts) -> int:
 
 
 class Line:
-    """Bits of one area from a reading on; changes: of operations that had not ended before it."""
+    """Bits of one area from a reading on; changes: of operations that had not ended before it.
+
+    Asked for intervals in their order, it goes through the changes once.
+    """
 
     def __init__(self, state: AreaState, changes: Iterable[Change]) -> None:
-        ordered = sorted(one for one in changes if one.end_ns >= state.start_ns)
         self._since_ns = state.start_ns
-        self._ends: list[int] = []  # of clusters: changes that overlap one another
-        self._clusters: list[list[Change]] = []
-        for one in ordered:
+        self._changes = sorted(one for one in changes if one.end_ns >= state.start_ns)
+        self._firsts: list[int] = []  # of clusters: changes that overlap one another
+        self._ends: list[int] = []
+        for at, one in enumerate(self._changes):
             if self._ends and one.start_ns <= self._ends[-1]:
-                self._clusters[-1].append(one)
                 self._ends[-1] = max(self._ends[-1], one.end_ns)
             else:
-                self._clusters.append([one])
+                self._firsts.append(at)
                 self._ends.append(one.end_ns)
-        self._before = [_read(state, ordered)]  # as the reading, and then each cluster, left it
-        for at, end_ns in enumerate(self._ends):
-            self._before.append(self._changed(at, end_ns + 1, end_ns))
+        self._read = _read(state, self._changes)
+        self._next, self._clear = 0, self._read  # a cluster, and what those before it left
 
-    def _changed(self, at: int, start_ns: int, end_ns: int) -> Clear:
+    def during(self, start_ns: int, end_ns: int) -> Clear | None:
+        """The bits in an interval that begins after the reading; None where too much overlaps."""
+        first = bisect_left(self._ends, start_ns)
+        if first < self._next:
+            self._next, self._clear = 0, self._read
+        for at in range(self._next, first):
+            self._clear = self._after(self._clear, at)
+        self._next = first
+        clear = before = self._clear
+        for at in range(first, len(self._ends)):
+            if self._changes[self._firsts[at]].start_ns > end_ns:
+                break
+            if len(self._cluster(at)) > MOST:
+                return None
+            found = self._changed(before, at, start_ns, end_ns)
+            clear = found if at == first else Clear(clear.must & found.must,
+                                                    clear.may | found.may)
+            before = self._after(before, at)
+        return clear
+
+    def _cluster(self, at: int) -> list[Change]:
+        past = self._firsts[at + 1] if at + 1 < len(self._firsts) else len(self._changes)
+        return self._changes[self._firsts[at]:past]
+
+    def _after(self, clear: Clear, at: int) -> Clear:
+        """What cluster `at` leaves of the bits before it."""
+        return self._changed(clear, at, self._ends[at] + 1, self._ends[at])
+
+    def _changed(self, clear: Clear, at: int, start_ns: int, end_ns: int) -> Clear:
         """What cluster `at` makes of the bits before it, in an interval."""
-        must, may = self._before[at]
-        for one in sorted(self._clusters[at], key=lambda one: one.key):
+        must, may = clear
+        for one in sorted(self._cluster(at), key=_KEY):
             if one.start_ns > end_ns:
                 continue
             if one.end_ns >= start_ns:
@@ -99,26 +133,13 @@ class Line:
                 must, may = must | one.bits, may | one.bits
         return Clear(must, may)
 
-    def during(self, start_ns: int, end_ns: int) -> Clear | None:
-        """The bits in an interval that begins after the reading; None where too much overlaps."""
-        first = bisect_left(self._ends, start_ns)
-        must, may = self._before[first]
-        for at in range(first, len(self._clusters)):
-            if self._clusters[at][0].start_ns > end_ns:
-                break
-            if len(self._clusters[at]) > MOST:
-                return None
-            found = self._changed(at, start_ns, end_ns)
-            must, may = (found if at == first else (must & found.must, may | found.may))
-        return Clear(must, may)
-
 
 def _read(state: AreaState, changes: Iterable[Change]) -> Clear:
-    """As the bitmap was read; what was in flight meanwhile is not certain."""
+    """As the bitmap was read; what was in flight meanwhile is not certain. changes: as they began.
+    """
     must = may = whole(state.facts) & ~_bits(state.facts, state.allocated)
-    for one in changes:
-        if one.start_ns <= state.end_ns:
-            must, may = must & ~(one.bits | one.tried), may | one.bits | one.tried
+    for one in takewhile(lambda one: one.start_ns <= state.end_ns, changes):
+        must, may = must & ~(one.bits | one.tried), may | one.bits | one.tried
     return Clear(must, may)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from cmaobs.events import Operation
 from cmaobs.model import EBUSY
-from cmaobs.runs import first_fit, runs
+from cmaobs.runs import first_fit, longest
 from cmaobs.state import AreaFacts
 from cmaobs.why.clear import Clear
 
@@ -71,8 +71,8 @@ def _searched(facts: AreaFacts, operation: Operation, clear: Clear) -> Judged:
     record, order = operation.record, facts.order_per_bit
     asked = -(-record.count >> order)
     room = clear.must.bit_count(), clear.may.bit_count()
-    longest = _longest(facts, clear.must), _longest(facts, clear.may)
-    pages = (room[0] << order, room[1] << order), (longest[0] << order, longest[1] << order)
+    most = _longest(facts, clear.must), _longest(facts, clear.may)
+    pages = (room[0] << order, room[1] << order), (most[0] << order, most[1] << order)
     told = (f"asked for {record.count} pages; {_span(pages[0])} were clear, "
             f"{_span(pages[1])} in the longest run")
     if _fits(facts, clear.must, asked, record.align):
@@ -81,17 +81,16 @@ def _searched(facts: AreaFacts, operation: Operation, clear: Clear) -> Judged:
     aligned = record.align > order
     if room[1] < asked:
         return Judged("no_room", told, *pages)
-    if room[0] >= asked and (longest[1] < asked or not aligned):
+    if room[0] >= asked and (most[1] < asked or not aligned):
         return Judged("fragmented", told, *pages)
-    if longest[0] >= asked:
+    if most[0] >= asked:
         return Judged("alignment", f"{told}, none at a multiple of {1 << record.align} pages",
                       *pages)
     return Judged("unknown", f"{told}: pages changed hands while it searched", *pages)
 
 
 def _longest(facts: AreaFacts, members: int) -> int:
-    return max((length for first, size in _ranges(facts)
-                for _, length in runs(members >> first & (1 << size) - 1)), default=0)
+    return max(longest(members >> first & (1 << size) - 1) for first, size in _ranges(facts))
 
 
 def _fits(facts: AreaFacts, members: int, asked: int, align: int) -> bool:
