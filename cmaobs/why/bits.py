@@ -40,6 +40,7 @@ class Bits:
         self._areas, self._segments, self._complete = areas, list(segments), complete
         self._calls: dict[tuple[int, int], list[Record]] | None = None
         self._operations: dict[int, list[Operation]] = defaultdict(list)
+        self._hidden: set[int] = set()  # areas of which it is not told which pages are granted
         self._lines: dict[tuple[int, int], Line] = {}
 
     def calls(self, record: Record) -> tuple[Record, ...]:
@@ -67,8 +68,7 @@ class Bits:
         if any(segment.dropped for segment in since):
             return "there were too many records to keep"
         self._decode()
-        if any(one.record.kind == Kind.ALLOC and one.record.path != Path.FAILED
-               and not one.record.pfn for one in self._operations[area]):
+        if area in self._hidden:
             return "this kernel does not tell which pages are granted"
         found = self._line(area, place).during(record.start_ns, record.end_ns)
         return "too much overlapped it" if found is None else found
@@ -95,4 +95,6 @@ class Bits:
             for one in operations:
                 calls = self._calls.get((one.tid, one.start_ns), ()) if one.n_contig else ()
                 self._operations[one.area].append(Operation(one, tuple(calls)))
+                if one.kind == Kind.ALLOC and one.path != Path.FAILED and not one.pfn:
+                    self._hidden.add(one.area)
         return self._calls

@@ -13,6 +13,7 @@ from golden.samples import ListSource, alloc, batch, contig, counts, reading, re
 from cmaobs import metrics, report
 from cmaobs.events import Path, Record
 from cmaobs.observe import Observer
+from cmaobs.runs import longest, runs
 from cmaobs.source import Batch
 from cmaobs.state import AreaFacts, AreaState, Reading, Run, Stayed
 from cmaobs.view import View
@@ -244,3 +245,10 @@ def test_retries_are_told() -> None:
     values = {name: value for name, _, value in metrics.samples(view)}
     assert values["cma_alloc_retries_total"] == 5
     assert values["cma_alloc_retried_total"] == 2
+
+
+@pytest.mark.parametrize(("members", "expected"), [
+    (0, 0), (1, 1), (0b1011, 2), (0b111011110, 4), ((1 << 200) - 1, 200),
+    (((1 << 100) - 1) << 7 | 0b11, 100)])
+def test_the_longest_run_is_found(members: int, expected: int) -> None:
+    assert longest(members) == expected == max((size for _, size in runs(members)), default=0)
