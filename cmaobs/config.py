@@ -63,6 +63,7 @@ class Settings:
     callers: bool = True
     buffers: float | None = None
     lent: float | None = None
+    phases: bool = False
     evidence: str | None = None
     evidence_files: int = 16
     evidence_bytes: int = 64 << 20
@@ -190,6 +191,8 @@ OPTIONS = (
     Option("lent", "TIME", _seconds(1, 86400), "find out this often which pages of the areas are "
            "lent to movable users (default: never; snapshot does it once; without TIME: 10s)",
            bare="10s"),
+    Option("phases", "yes|no", _yes_no, "find out where the time of allocations goes: waiting, "
+           "isolating, draining, reclaiming, migrating, testing (default no)", bare="yes"),
     Option("evidence", "DIR", _path, "keep a small recording of each divergence in this directory, "
            "which is made if it is missing"),
     Option("evidence-files", "N", _number(1, 100_000), "so many of them at most; the oldest go "

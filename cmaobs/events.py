@@ -73,7 +73,7 @@ class Record(NamedTuple):
     flags: int
     comm: bytes
     stack: int = 0
-    unused: int = 0
+    busy: int = 0
 
 
 RECORD = wire.Layout("cmaobs_record")

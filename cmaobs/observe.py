@@ -19,6 +19,7 @@ from typing import Protocol, runtime_checkable
 from cmaobs.errors import CmaobsError
 from cmaobs.events import RECORD, Operation, Record, decode
 from cmaobs.history import Gap, History
+from cmaobs.phases import Slowest
 from cmaobs.sanity import record_fault, state_fault
 from cmaobs.source import Batch, Source
 from cmaobs.state import AreaState, Reading
@@ -27,6 +28,7 @@ from cmaobs.unseen import Unseen
 from cmaobs.verdict import Outcome, Verdict
 from cmaobs.view import View
 from cmaobs.who import Follower
+from cmaobs.why import Why
 
 _HELD = 500_000  # operations between two readings
 
@@ -106,6 +108,8 @@ class Observer:
         self._checker = checker
         self._keeper = keeper
         self._follower = Follower(source.areas) if follow else None
+        self._why = Why(source.areas)
+        self._slowest = Slowest(source.areas)
         self._writer = writer
         self._history = History()
         self._tally = Tally(checker.counts) if checker is not None else Tally()
@@ -160,6 +164,9 @@ class Observer:
         if self._follower is not None:
             self._follower.end(self._watermark_ns)
             self.view = dataclasses.replace(self.view, holders=self._follower.holders)
+        self._why.end(self._watermark_ns)
+        self.view = dataclasses.replace(self.view, failures=self._why.latest,
+                                        causes=self._why.counts)
         # A watermark may stand behind the last reading; records may too, but
         # no reading says whether they are all.
         if self._checker is not None and not self._operations and not self._gaps:
@@ -174,6 +181,8 @@ class Observer:
         self._unjudged += count
         if self._follower is not None:
             self._follower.add(batch.data)
+        self._why.add(batch.data)
+        self._slowest.add(batch.phased)
         if not self._feed(batch.data):
             self._join(batch.data)
         if batch.watermark_ns > self._watermark_ns:
@@ -235,13 +244,15 @@ class Observer:
                 self._keeper.told(self._checker.verdict(), reading)
         if self._follower is not None:
             self._follower.read(reading, self._watermark_ns)
+        self._why.read(reading, self._watermark_ns)
         self._operations, self._gaps, self._unjudged = [], [], 0
         self.view = dataclasses.replace(
             self.view, reading=reading, verdict=self._verdict(), tallied=self._tally.result,
             stacks={**self.view.stacks, **reading.stacks} if reading.stacks else self.view.stacks,
             warnings=self._warnings(), unjudged=0, readings=self._readings,
             holders=self._follower.holders if self._follower else None,
-            buffers=reading.buffers or self.view.buffers,
+            buffers=reading.buffers or self.view.buffers, failures=self._why.latest,
+            causes=self._why.counts, slowest=self._slowest.found,
             faulted=dict(self._faulted), impossible=self._impossible,
             first_impossible=self._first_impossible)
 

@@ -41,6 +41,21 @@ def runs(members: int, base: int = 0) -> tuple[Run, ...]:
     return tuple(found)
 
 
+def longest(members: int) -> int:
+    """Members of the longest run."""
+    starts, have = [members], 1  # starts[k]: where runs of 2^k begin, at least
+    while more := starts[-1] & starts[-1] >> have:
+        starts.append(more)
+        have *= 2
+    at = starts.pop()
+    if not at:
+        return 0
+    for power in reversed(range(len(starts))):
+        if more := at & starts[power] >> have:
+            at, have = more, have + (1 << power)
+    return have
+
+
 @lru_cache(maxsize=256)
 def aligned(size: int, mask: int, offset: int) -> int:
     """Every index below size with (index + offset) & mask == 0; mask + 1 is a power of 2."""

@@ -18,7 +18,6 @@ from prometheus_client.registry import Collector
 
 from cmaobs.config import Address
 from cmaobs.errors import ListenError
-from cmaobs.failures import Failure
 from cmaobs.metrics import ViewCollector, families
 from cmaobs.page import HEADERS, Page
 from cmaobs.view import View
@@ -51,16 +50,14 @@ class Health:
 class Server:
     """Serves in threads of its own while it is entered; listens from its making on.
 
-    failures: the latest ones, where the source is followed that closely. gate: who may ask;
-    None is everybody. Raises ListenError where the address cannot be listened on.
+    gate: who may ask; None is everybody. Raises ListenError where the address cannot be listened
+    on.
     """
 
     def __init__(self, address: Address, view: Callable[[], View], health: Health,
-                 registry: CollectorRegistry | None = None,
-                 failures: Callable[[], tuple[Failure, ...]] = tuple,
-                 gate: Gate | None = None) -> None:
+                 registry: CollectorRegistry | None = None, gate: Gate | None = None) -> None:
         self._view = view
-        self._page = Page(view, failures, lambda: self._healthz()[2].decode().rstrip("\n"))
+        self._page = Page(view, lambda: self._healthz()[2].decode().rstrip("\n"))
         self._health = health
         self._registry = registry or CollectorRegistry(auto_describe=False)
         self._registry.register(ViewCollector(view))
@@ -130,8 +127,6 @@ class Server:
             return 503, TEXT, (f"silent for {silent:.0f} s, "
                                 f"more than {self._health.allowed_s:.0f} s\n").encode()
         return 200, TEXT, b"ok\n"
-
-
 
 
 class _GateCollector(Collector):

@@ -14,13 +14,15 @@ from cmaobs.state import AreaFacts, Reading
 class Batch:
     """Records in the order in which they were sent.
 
-    data: whole structs cmaobs_record.
+    data: whole structs cmaobs_record. phased: whole structs cmaobs_phased, where phases are asked
+    for, of allocations of this batch or the one before.
     watermark_ns: every operation that began before this time has ended, and
     its record is in this batch or an earlier one, unless it was lost.
     """
 
     data: bytes
     watermark_ns: int
+    phased: bytes = b""
 
 
 class Source(Protocol):

@@ -120,12 +120,15 @@ class AreaCounts:
     """Exact counts of one area since the probes were armed.
 
     counters: by the member names of struct cmaobs_counters.
-    latencies: by enum cmaobs_hist, without its prefix, in lower case.
+    latencies: by enum cmaobs_hist, without its prefix, in lower case; phases: the same by enum
+    cmaobs_phase, and moved by the members of struct cmaobs_moved, where phases are asked for.
     """
 
     facts: AreaFacts
     counters: Mapping[str, int]
     latencies: Mapping[str, Latency]
+    phases: Mapping[str, Latency] = field(default_factory=dict)
+    moved: Mapping[str, int] = field(default_factory=dict)
 
 
 class Owned(NamedTuple):
@@ -143,6 +146,22 @@ class Owned(NamedTuple):
     frames: tuple[str, ...]
 
 
+class Stayed(NamedTuple):
+    """A page on which alloc_contig_range() failed, as read soon after, without a lock.
+
+    at_ns: CLOCK_MONOTONIC. flags: as include/uapi/linux/kernel-page-flags.h names them, in lower
+    case. mapped: how often in page tables. references: to its struct page. Each is None where it
+    could not be read. owner: who took it from the buddy, where page_owner tells, or "".
+    """
+
+    pfn: int
+    at_ns: int
+    flags: tuple[str, ...] | None
+    mapped: int | None
+    references: int | None
+    owner: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Everything the kernel maps and a snapshot say at one time.
@@ -151,7 +170,7 @@ class Reading:
     once, with the reading after the first record that has it. stacks_failed: operations whose stack
     could not be kept; None where none are taken. buffers: dma-bufs and who holds them, where that
     was looked up for this reading. owners: of pages that were allocated when the observer came,
-    with the first reading.
+    with the first reading. stayed: pages that were busy since the reading before.
     """
 
     time_ns: int
@@ -163,3 +182,4 @@ class Reading:
     stacks_failed: int | None = None
     buffers: Buffers | None = None
     owners: tuple[Owned, ...] = ()
+    stayed: tuple[Stayed, ...] = ()

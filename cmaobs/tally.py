@@ -61,6 +61,10 @@ def _alloc(record: Record, into: Counter[str]) -> None:
         name = "hit" if record.path == Path.HIT else "contig"
         into[f"allocs_{name}"] += 1
         into[f"alloc_pages_{name}"] += record.count
+    tries = record.n_contig + (record.path == Path.HIT)
+    if tries > 1:
+        into["allocs_retried"] += 1
+        into["alloc_retries"] += tries - 1
     if record.n_free:
         into["flushes"] += 1
         into["flushed_extents"] += record.n_free

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cmaobs.buffers import Buffers
+from cmaobs.phases import Phased
 from cmaobs.state import AreaCounts, AreaFacts, AreaState, Reading, Run
 from cmaobs.verdict import Verdict
 from cmaobs.who import Holders
+from cmaobs.why import Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,11 @@ class View:
     that could not be used, by area. impossible: records that cannot be what
     they say, and what the first said. stacks: kernel stacks by the number that records give
     them, innermost function first. holders: who holds what; None where that is not
-    followed. buffers: dma-bufs when they were last looked up. warnings: what is missing of the
-    source. failure: why the source ended before its time, or empty.
+    followed. buffers: dma-bufs when they were last looked up. failures: the latest allocations that
+    failed, oldest first. causes: how many failed, by index of the area and cause. slowest: the
+    allocations that took longest, by index of the area, where phases are asked for.
+    warnings: what is missing of the source. failure: why the source ended before its time, or
+    empty.
     """
 
     identity: Mapping[str, str]
@@ -55,6 +60,9 @@ class View:
     stacks: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     holders: Holders | None = None
     buffers: Buffers | None = None
+    failures: tuple[Failure, ...] = ()
+    causes: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    slowest: Mapping[int, tuple[Phased, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     failure: str = ""
 

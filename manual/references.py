@@ -10,8 +10,8 @@ from cmaobs import wire
 from cmaobs.export import tables
 from cmaobs.export.tracks import AREA_COUNTERS
 
-_SHOWN = ("cmaobs_record", "cmaobs_counters", "cmaobs_losses")
-_ENUMS = ("cmaobs_kind", "cmaobs_path", "cmaobs_flag")
+_SHOWN = ("cmaobs_record", "cmaobs_phased", "cmaobs_counters", "cmaobs_moved", "cmaobs_losses")
+_ENUMS = ("cmaobs_kind", "cmaobs_path", "cmaobs_phase", "cmaobs_flag")
 _TYPES = {"name": "string"}
 
 

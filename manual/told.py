@@ -92,6 +92,11 @@ _REPORT: Rows = (
                     "granted."),
     ("releases", "deferred: kept aside; direct: given to the page allocator at once; rejected: "
                  "pages not of this area."),
+    ("failures", "By cause: no_room, fragmented, alignment, oversize, busy, interrupted, "
+                 "no_memory, zero, other, unknown; then the latest, with the numbers and who "
+                 "asked, and the page that stayed busy as it was read soon after. docs/why.md "
+                 "says what each is, and how sure."),
+    ("retries", "Allocations that tried more than one place, because the first was busy."),
     ("misses", "Allocations that found pages deferred but no extent that fits, and therefore "
                "gave all of them back."),
     ("scans", "Calls of the shrinker; stopped: asked for less than batch, so nothing was freed; "
@@ -102,6 +107,10 @@ _REPORT: Rows = (
              "name[pid], and driver if stacks were taken. Pages from before the observer came "
              "are named as such."),
     ("latency", "Count, mean, p50 and p99. A quantile is a range: the true value lies in it."),
+    ("phases", "With `--phases`: how long allocations waited for the mutex, flushed deferred "
+               "pages, isolated, drained, reclaimed, migrated and tested; rest is what no phase "
+               "explains. Pages isolated, migrated, failed and reclaimed; and the slowest "
+               "allocation. docs/why.md says what each is."),
     ("dma-bufs", "With `--buffers`: each buffer's inode, size, exporter, name and pages, and the"
                  " processes that hold it by descriptor (fd) or mapping (map)."),
     ("records", "Records and readings that arrived."),
@@ -175,8 +184,8 @@ FIELDS: Mapping[str, Callable[[], Iterator[tuple[str, str]]]] = {
         ("ALLOC/s, FREE/s, FAILED", "In the interval since the screen before, or since the start"
                                     " (key t)."),
         ("P50, P99", "The true value lies between the two figures."),
-        ("latest failures", "Time, area, pages asked for, errno, thread/pid and how long it "
-                            "took."))),
+        ("latest failures", "Time, area, pages asked for, errno, cause, thread/pid and how long it "
+                            "took; the causes are those of `check`."))),
     "report": _numbers,
     "fleet": lambda: iter((
         ("gains, open, loses", "Recordings (of a kernel: their share) whose p99 of cma_alloc, or "

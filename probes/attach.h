@@ -10,7 +10,8 @@
 /* 5.10 counts in an unsigned int: the register's upper half is garbage. */
 #define COUNT_MASK 0xffffffffULL
 #define RAW(t, n) (*(volatile __u64 *)&(t)->raw[n])
-#define TAKE_STACK(t) ((t)->raw[4] = STACK)
+#define TAKE_STACK_AT(t, at) ((t)->raw[4] = (__u64)(at))
+#define TAKE_STACK(t) TAKE_STACK_AT(t, STACK)
 #define TAKE_1(t) (TAKE_STACK(t), (t)->raw[0] = ARG(0))
 #define TAKE_2(t) (TAKE_1(t), (t)->raw[1] = ARG(1))
 #define TAKE_3(t) (TAKE_2(t), (t)->raw[2] = ARG(2))

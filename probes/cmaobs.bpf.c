@@ -14,6 +14,7 @@
 #include "maps.h"
 #include "thread.h"
 #include "attach.h"
+#include "phases.h"
 
 ENTRY(cma_alloc, ALLOC_FN)
 {
@@ -36,6 +37,7 @@ void allocated(struct cmaobs_thread *t)
 	__u32 hist = CMAOBS_HIST_ALLOC_FAILED;
 	__u16 path = CMAOBS_PATH_FAILED;
 	__s64 ret = 0;
+	__u32 tries;
 	__u64 page;
 
 	if (!n)
@@ -71,8 +73,13 @@ void allocated(struct cmaobs_thread *t)
 		add(&n->flushed_extents, f->n_free);
 		add(&n->flushed_pages, f->free_pages);
 	}
+	tries = f->n_contig + (path == CMAOBS_PATH_HIT);
+	if (tries > 1) {
+		add(&n->allocs_retried, 1);
+		add(&n->alloc_retries, tries - 1);
+	}
 	f->pfn = page ? pfn_of(page) : 0;
-	finish(t, f, path, ret, hist);
+	PHASES_END(f, path, finish(t, f, path, ret, hist));
 }
 
 RETURN(cma_alloc, ALLOC_FN)
@@ -210,6 +217,7 @@ ENTRY(contig, CONTIG_FN)
 	if (!f || f->kind != CMAOBS_ALLOC || f->in_contig)
 		return 0;
 	f->in_contig = 1;
+	f->busy = 0;
 	f->call_pfn = RAW(t, 0);
 	f->call_count = RAW(t, 1) - RAW(t, 0);
 	f->call_ns = bpf_ktime_get_ns();
@@ -246,6 +254,29 @@ RETURN(contig, CONTIG_FN)
 	return 0;
 }
 
+#ifdef WITH_BUSY_PAGE
+/*
+ * page_isolation:test_pages_isolated(start_pfn, end_pfn, fin_pfn), in the kernels of
+ * cmaobs/kernel/handlers.py: all below fin_pfn is free and isolated.
+ */
+int busy_page(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct cmaobs_thread *t = follow();
+	struct cmaobs_frame *f;
+	__u64 before;
+
+	if (!t)
+		return 0;
+	TAKE_STACK_AT(t, ctx);
+	f = current_frame(t);
+	if (!f || !f->in_contig)
+		return 0;
+	before = ctx->args[2] - f->call_pfn;
+	f->busy = ctx->args[2] < ctx->args[1] && before < f->call_count ? before + 1 : 0;
+	return 0;
+}
+#endif
+
 ENTRY(free, FREE_FN)
 {
 	struct cmaobs_thread *t = follow();
@@ -262,6 +293,7 @@ ENTRY(free, FREE_FN)
 	f->call_pfn = RAW(t, 0);
 	f->call_count = RAW(t, 1) & COUNT_MASK;
 	f->call_ns = bpf_ktime_get_ns();
+	PHASE_BEGIN(f, CMAOBS_PHASE_FLUSHING);
 	return 0;
 }
 
@@ -276,6 +308,7 @@ RETURN(free, FREE_FN)
 	f = current_frame(t);
 	if (!f || !f->in_free)
 		return 0;
+	PHASE_END(f, CMAOBS_PHASE_FLUSHING);
 	f->in_free = 0;
 	f->n_free++;
 	f->free_pages += f->call_count;
@@ -291,11 +324,13 @@ int thread_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (t) {
 		drop_frames(t);
 		threads.delete(&tid);
+		PHASES_FORGET(tid);
 	}
 	return 0;
 }
 
 #include "beside.h"
+#include "inside.h"
 #ifdef CMA_DEFER_COUNT
 #include "defer.h"
 #endif

@@ -11,6 +11,11 @@ BPF_PERCPU_ARRAY(latencies, struct cmaobs_latency, MAX_AREAS * 7);
 BPF_PERCPU_ARRAY(losses, struct cmaobs_losses, 1);
 BPF_ARRAY(flight, struct cmaobs_flight, MAX_AREAS);
 BPF_ARRAY(snap, struct cmaobs_snap, 1);
+#ifdef WITH_PHASES
+BPF_HASH(phasing, __u32, struct cmaobs_phasing, 4096);	/* allocations that run, by thread */
+BPF_PERCPU_ARRAY(phase_latencies, struct cmaobs_latency, MAX_AREAS * 8);
+BPF_PERCPU_ARRAY(moved, struct cmaobs_moved, MAX_AREAS + 1);
+#endif
 #ifdef WITH_STACKS
 BPF_TABLE("stacktrace", int, struct cmaobs_stack, stacks, CMAOBS_STACKS);
 #endif
@@ -115,10 +120,8 @@ static inline __attribute__((always_inline)) __u64 slot_of(__u64 ns)
 }
 
 static inline __attribute__((always_inline))
-void measure(__u32 area, __u32 hist, __u64 ns)
+void measure_in(struct cmaobs_latency *l, __u64 ns)
 {
-	__u32 key = area * CMAOBS_HISTS + hist;
-	struct cmaobs_latency *l = latencies.lookup(&key);
 	__u64 slot = slot_of(ns);
 
 	/* the compiler must not bound a copy of it: the verifier looks here */
@@ -129,4 +132,12 @@ void measure(__u32 area, __u32 hist, __u64 ns)
 		add(&l->sum_ns, ns);
 		add(&l->slots[slot], 1);
 	}
+}
+
+static inline __attribute__((always_inline))
+void measure(__u32 area, __u32 hist, __u64 ns)
+{
+	__u32 key = area * CMAOBS_HISTS + hist;
+
+	measure_in(latencies.lookup(&key), ns);
 }

@@ -184,6 +184,7 @@ void begin(struct cmaobs_thread *t, __u8 kind, __u64 cma, __u64 pfn,
 	f->stack = stack;
 	f->in_contig = 0;
 	f->in_free = 0;
+	f->busy = 0;
 	f->flags = 0;
 	/* what is read must lie in the interval: after its beginning */
 	f->start_ns = bpf_ktime_get_ns();
@@ -260,6 +261,7 @@ void send_call(struct cmaobs_thread *t, struct cmaobs_frame *f, __u16 kind,
 		.count = f->call_count,
 		.ret = ret,
 		.kind = kind,
+		.busy = kind == CMAOBS_CONTIG && ret ? f->busy : 0,
 	};
 
 	if (hist < CMAOBS_HISTS && f->area != 0xffff)
@@ -267,8 +269,9 @@ void send_call(struct cmaobs_thread *t, struct cmaobs_frame *f, __u16 kind,
 	send(t, f, &r);
 }
 
+/* Sends the operation's record; returns when it ended. */
 static inline __attribute__((always_inline))
-void finish(struct cmaobs_thread *t, struct cmaobs_frame *f, __u16 path,
+__u64 finish(struct cmaobs_thread *t, struct cmaobs_frame *f, __u16 path,
 	    __s64 ret, __u32 hist)
 {
 	struct cmaobs_record r = {
@@ -299,4 +302,5 @@ void finish(struct cmaobs_thread *t, struct cmaobs_frame *f, __u16 path,
 	send(t, f, &r);
 	ended(f->area);
 	t->depth--;
+	return r.end_ns;
 }

@@ -10,7 +10,7 @@
 #define CMAOBS_WIRE_H
 
 enum {
-	CMAOBS_WIRE_VERSION = 2,
+	CMAOBS_WIRE_VERSION = 3,
 	CMAOBS_COMM_LEN = 16,
 	CMAOBS_DEPTH = 4,		/* operations nested on one thread */
 	CMAOBS_SLOT_BITS = 2,		/* 4 slots to an octave: 25 % wide at most */
@@ -21,6 +21,7 @@ enum {
 	CMAOBS_STACK_FRAMES = 32,	/* innermost return addresses of a stack */
 	CMAOBS_STACKS = 16384,		/* slots of the stack map */
 	CMAOBS_RUNNING_FRAMES = 127,	/* of a thread that runs; the kernel's own default limit */
+	CMAOBS_PHASES = 8,		/* enum cmaobs_phase */
 };
 
 /* Operations, and the calls inside them. */
@@ -32,6 +33,19 @@ enum cmaobs_kind {
 	CMAOBS_BATCH = 5,	/* cma_defer_set_batch */
 	CMAOBS_CONTIG = 16,	/* alloc_contig_range inside an allocation */
 	CMAOBS_FREE = 17,	/* free_contig_range, not from inside a contig call */
+	CMAOBS_PHASED = 18,	/* struct cmaobs_phased: where the time of an allocation went */
+};
+
+/* Where an allocation is, by what runs in it; what is called from another is its own. */
+enum cmaobs_phase {
+	CMAOBS_PHASE_WAITING = 0,	/* for the mutex of CMA, as lock:contention_begin and _end tell */
+	CMAOBS_PHASE_FLUSHING = 1,	/* free_contig_range of deferred pages */
+	CMAOBS_PHASE_ISOLATING = 2,	/* pageblocks and pages, and undoing it */
+	CMAOBS_PHASE_DRAINING = 3,	/* lru_cache_disable, __drain_all_pages */
+	CMAOBS_PHASE_RECLAIMING = 4,	/* reclaim_clean_pages_from_list */
+	CMAOBS_PHASE_MIGRATING = 5,	/* migrate_pages */
+	CMAOBS_PHASE_TESTING = 6,	/* test_pages_isolated */
+	CMAOBS_PHASE_REST = 7,		/* the whole without these: unexplained */
 };
 
 enum cmaobs_path {
@@ -80,7 +94,46 @@ struct cmaobs_record {
 	__u16 flags;
 	char comm[16];
 	__u32 stack;		/* slot of the kernel stack at entry, plus 1; 0: none */
-	__u32 unused;
+	__u32 busy;		/* failed contig call: pages before the first that stayed, plus 1; 0: not told */
+};
+
+/*
+ * The phases of one allocation, sent after its record; as long as that, with area, kind and lost in
+ * the same places. Only where phases are asked for, and only of allocations that had any.
+ */
+struct cmaobs_phased {
+	__u64 start_ns;		/* of the allocation, */
+	__u64 end_ns;		/* as its record has them */
+	__u64 op_ns;
+	__u64 waiting_ns;
+	__u64 flushing_ns;
+	__u64 isolating_ns;
+	__u64 draining_ns;
+	__u64 reclaiming_ns;
+	__u64 migrating_ns;
+	__u64 testing_ns;
+	__u32 tid;
+	__u32 tgid;
+	__u32 isolated;		/* pages taken off their lists, to be moved */
+	__u32 migrated;		/* of them: moved away, */
+	__u32 lost;		/* as in struct cmaobs_record */
+	__u16 kind;
+	__u16 path;		/* of the allocation */
+	__u16 area;
+	__u16 cpu;
+	__u32 missed;		/* 1: an end was not seen; its time is in the phase around it */
+	char comm[16];
+	__u32 failed;		/* not moved; a page counts again when it is tried again */
+	__u32 reclaimed;	/* clean page cache, dropped instead */
+};
+
+/* Of one area's allocations, where phases are asked for; kept per CPU. */
+struct cmaobs_moved {
+	__u64 isolated;
+	__u64 migrated;
+	__u64 failed;
+	__u64 reclaimed;
+	__u64 missed;		/* allocations of which an end was not seen */
 };
 
 /* Exact counts of one area; kept per CPU, to be summed. */
@@ -94,6 +147,8 @@ struct cmaobs_counters {
 	__u64 alloc_pages_hit;		/* granted */
 	__u64 alloc_pages_contig;
 	__u64 alloc_pages_failed;	/* asked for in vain */
+	__u64 allocs_retried;		/* that tried more than one place */
+	__u64 alloc_retries;		/* places tried beyond the first */
 	__u64 contig_ok;		/* contig calls inside allocations */
 	__u64 contig_ebusy;
 	__u64 contig_error;
@@ -154,6 +209,7 @@ struct cmaobs_losses {
 struct cmaobs_config {
 	__u64 cma_areas;	/* &cma_areas[0] */
 	__u64 vmemmap;		/* struct page of pfn 0 */
+	__u64 cma_mutex;	/* &cma_mutex, 0 where areas have their own, or it is not known */
 	__u32 area_count;
 	__u32 armed;		/* 0: probes do nothing */
 	__u32 send;		/* 0: count only, send no records */
@@ -182,6 +238,8 @@ struct cmaobs_frame {
 	__u8 in_free;
 	__u16 flags;
 	__u32 stack;
+	__u32 busy;		/* as in the record, of the contig call that is running */
+	__u32 unused;
 };
 
 /* Operations in flight on one thread, the outermost first. */
@@ -190,6 +248,20 @@ struct cmaobs_thread {
 	__u32 stale;		/* a return was missed since the last record */
 	__u64 raw[5];		/* arguments on their way to plain numbers */
 	struct cmaobs_frame frames[4];
+};
+
+/* Phases of the allocation that runs on a thread. */
+struct cmaobs_phasing {
+	__u64 op_ns;
+	__u64 since_ns;		/* the innermost phase, or the time outside any, since then */
+	__u64 nested;		/* phases that are open, plus 1, 4 bits each, innermost lowest */
+	__u64 ns[8];
+	__u32 isolated;
+	__u32 migrated;
+	__u32 failed;
+	__u32 reclaimed;
+	__u32 missed;
+	__u32 unused;
 };
 
 /* A kernel stack, innermost first, ended by 0. */

@@ -26,7 +26,7 @@ from cmaobs.verdict import Outcome
 from cmaobs.view import View
 
 LIVE = ("attach", "interval", "duration", "ring-pages", "root", "stacks", "buffers",
-        "lent")
+        "lent", "phases")
 JUDGED = ("policy", "callers", "evidence", "evidence-files", "evidence-bytes")
 
 
@@ -36,7 +36,7 @@ def open_live(settings: Settings, probes: bool = True) -> Source:
     return open_session(Options(root=settings.root, attach=settings.attach, probes=probes,
                                 reading_s=settings.interval, ring_pages=settings.ring_pages,
                                 stacks=settings.stacks, buffers_s=settings.buffers,
-                                lent_s=settings.lent))
+                                lent_s=settings.lent, phases=settings.phases))
 
 
 def drop_privileges(source: Source, user: str) -> None:

@@ -17,7 +17,6 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from cmaobs import config, report
 from cmaobs.commands import running
 from cmaobs.errors import UsageError
-from cmaobs.failures import Failures
 from cmaobs.observe import Observer
 from cmaobs.server import Health, Server
 from cmaobs.view import View
@@ -46,13 +45,12 @@ def run(args: argparse.Namespace) -> int:
     health = Health(max(10.0, 3 * settings.interval))
     gate = Gate(settings.web_config, running.say) if settings.web_config else None
     observer: Observer | None = None
-    failures = Failures()
     starting = View({}, ())
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     # Listening comes first: a port in use shows before the probes are compiled.
     server = Server(settings.listen, lambda: observer.view if observer else starting, health,
-                    registry, lambda: failures.latest, gate)
+                    registry, gate)
     url = f"{'https' if gate and gate.tls else 'http'}://{server.address}/metrics"
     with running.Stop(settings.duration) as stop, contextlib.ExitStack() as serving:
         serving.callback(server.close)
@@ -70,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
                 observer = running.observed(settings, source, writer, store)
                 running.say("attached; Ctrl-C ends it")
                 stop.begin()
-                _loop(observer, stop, health, failures, settings.status)
+                _loop(observer, stop, health, settings.status)
         finally:
             source.close()
     running.print_summary(observer.view, args.json)
@@ -88,11 +86,10 @@ def _check(settings: config.Settings) -> None:
                          "leave out --buffers, or --user")
 
 
-def _loop(observer: Observer, stop: running.Stop, health: Health, failures: Failures,
+def _loop(observer: Observer, stop: running.Stop, health: Health,
           status_s: float | None) -> None:
     due = time.monotonic() + (status_s or 0)
-    for step in observer.steps(stop):
-        failures.add(step)
+    for _ in observer.steps(stop):
         health.beat()
         if status_s is not None and time.monotonic() >= due:
             due = time.monotonic() + status_s

@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from cmaobs import wire
 from cmaobs.kernel.libbpf import Maps
 from cmaobs.kernel.loader import Loaded
+from cmaobs.phases import NAMES
 from cmaobs.state import AreaCounts, AreaFacts, Latency, Losses
 
 _COUNTERS = wire.Layout("cmaobs_counters")
 _LATENCY = wire.Layout("cmaobs_latency")
 _LOSSES = wire.Layout("cmaobs_losses")
 _FLIGHT = wire.Layout("cmaobs_flight")
+_MOVED = wire.Layout("cmaobs_moved")
 HISTOGRAMS = tuple(
     (name.lower(), wire.constant(f"CMAOBS_HIST_{name}"))
     for name in ("ALLOC_HIT", "ALLOC_CONTIG", "ALLOC_FAILED", "CONTIG",
@@ -36,13 +39,21 @@ class CountReader:
         return tuple(self._area(area) for area in self._areas)
 
     def _area(self, area: AreaFacts) -> AreaCounts:
-        latencies = {}
-        for name, index in HISTOGRAMS:
-            key = area.index * len(HISTOGRAMS) + index
-            sum_ns, *slots = self._sum("latencies", key, _LATENCY)
-            latencies[name] = Latency(sum_ns, tuple(slots))
+        latencies = {name: self._latency("latencies", area.index * len(HISTOGRAMS) + index)
+                     for name, index in HISTOGRAMS}
         counters = self._sum("counters", area.index, _COUNTERS)
-        return AreaCounts(area, dict(zip(_COUNTERS.fields, counters, strict=True)), latencies)
+        found = AreaCounts(area, dict(zip(_COUNTERS.fields, counters, strict=True)), latencies)
+        if "moved" not in self._loaded.maps:
+            return found
+        moved = self._sum("moved", area.index, _MOVED)
+        return replace(
+            found, moved=dict(zip(_MOVED.fields, moved, strict=True)),
+            phases={name: self._latency("phase_latencies", area.index * len(NAMES) + place)
+                    for place, name in enumerate(NAMES)})
+
+    def _latency(self, name: str, key: int) -> Latency:
+        sum_ns, *slots = self._sum(name, key, _LATENCY)
+        return Latency(sum_ns, tuple(slots))
 
     def losses(self) -> Losses:
         """Everything lost so far, by kind; "sent" and "stacks_failed" are none."""

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmaobs.errors import KernelReadError
-from cmaobs.kernel.handlers import HANDLERS
+from cmaobs.kernel.handlers import HANDLERS, ISOLATED, MUTEX, PHASES, TRACEPOINTS
 from cmaobs.kernel.libbpf import Btf
 
 FUNCTIONS = tuple(name for handler in HANDLERS.values() for name in handler.symbols)
+INNER = tuple(dict.fromkeys((
+    *(event.symbol for event in (*TRACEPOINTS.values(), ISOLATED)),
+    *(event.symbol for phase in PHASES for event in phase.events.values()),
+    *(name for phase in PHASES for row in phase.functions.values() for name in row.symbols))))
 SYMBOLS = (
-    *FUNCTIONS, "cma_areas", "cma_area_count",
+    *FUNCTIONS, *INNER, MUTEX, "cma_areas", "cma_area_count",
     "mem_section", "bpf_trampoline_link_prog", "register_ftrace_direct",
     "db_list", "debugfs_list", "dmabuf_list", "cma_heap_buf_ops",
     "ftrace_set_filter_ip", "kprobe_perf_func", "bpf_ringbuf_reserve",
@@ -130,7 +134,7 @@ def _btf(path: Path) -> tuple[dict[str, Mapping[str, int]], dict[str, tuple[str,
     structs |= {name: {member: offset for member, offset in members.items() if member in wanted}
                 for name, wanted in MEMBERS.items()
                 if (members := btf.struct(name)) is not None}
-    typed = {name: found for name in FUNCTIONS
+    typed = {name: found for name in (*FUNCTIONS, *INNER)
              if (found := btf.arguments(name)) is not None}
     btf.close()
     return structs, typed, ""

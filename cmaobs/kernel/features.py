@@ -10,15 +10,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cmaobs.kernel.facts import MEMBERS, Facts
-from cmaobs.kernel.findings import Finding, chosen, deferral, dmabuf_list
-from cmaobs.kernel.handlers import ALLOCATIONS, CALLS, DEFERRAL, HANDLERS, RELEASES
+from cmaobs.kernel.findings import Finding, chosen, deferral, dmabuf_list, phases
+from cmaobs.kernel.handlers import (
+    ALLOCATIONS,
+    CALLS,
+    DEFERRAL,
+    HANDLERS,
+    PHASES,
+    RELEASES,
+    TRACEPOINTS,
+)
 
 
 def features(facts: Facts) -> list[Finding]:
     """A row for each feature; a row that is not ok says what is not seen, and what would help."""
     return [_seen("allocations", ALLOCATIONS, facts), _seen("releases", RELEASES, facts),
-            _seen("contig calls", CALLS, facts), _failures(facts), deferral(facts),
-            _shrinker(facts), _areas(facts), _page_numbers(facts), _callers(facts),
+            _seen("contig calls", CALLS, facts), _failures(facts), _busy(facts), _phases(facts),
+            deferral(facts), _shrinker(facts), _areas(facts), _page_numbers(facts), _callers(facts),
             _dmabufs(facts), _verdict(facts)]
 
 
@@ -46,6 +54,28 @@ def _failures(facts: Facts) -> Finding:
     also = " (EBUSY in the kernel's own event)" if _ranged(facts) else ""
     return Finding("failures", "ok", f"ENOMEM: no run of clear bits was long enough{also}; "
                    f"else as {contig} returned it")
+
+
+def _busy(facts: Facts) -> Finding:
+    event = TRACEPOINTS["busy_page"]
+    if event.symbol not in facts.symbols:
+        return Finding("busy pages", "limited", f"which pages stay busy is not seen: no event "
+                       f"{event.event}", "use a kernel built with CONFIG_BPF_EVENTS=y")
+    told = ("" if "_refcount" in facts.structs.get("page", {}) else
+            "; their references are not known")
+    return Finding("busy pages", "ok", f"the first of each call, by {event.event}{told}")
+
+
+def _phases(facts: Facts) -> Finding:
+    seen = phases(facts)
+    parts = [symbol for one in PHASES if one.name in seen for row in one.functions.values()
+             if (symbol := row.symbols[0]) and not set(row.symbols) & facts.symbols.keys()]
+    unseen = [one.name for one in PHASES if one.name not in seen] + parts
+    if unseen:
+        return Finding("phases", "limited", f"not seen: {', '.join(unseen)}; that time is part of "
+                       "the rest, or of the phase around it", "a kernel of 6.1 or later with "
+                       "CONFIG_KALLSYMS_ALL=y and CONFIG_BPF_EVENTS=y shows all")
+    return Finding("phases", "ok", ", ".join(seen) + "; with --phases")
 
 
 def _shrinker(facts: Facts) -> Finding:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from cmaobs.errors import CmaobsError, PrivilegeError, UnsupportedError
 from cmaobs.kernel.facts import BAD_CLOCKS, Facts
-from cmaobs.kernel.handlers import HANDLERS, REQUIRED
+from cmaobs.kernel.handlers import HANDLERS, MUTEX, PHASES, REQUIRED, Handler
 
 CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 21, 38, 39
 _RANGE = ("base_pfn", "count", "bitmap")
@@ -31,10 +32,19 @@ def needs(facts: Facts) -> list[Finding]:
             fentry(facts), _ring(facts), _headers(facts), _clock(facts)]
 
 
-def chosen(facts: Facts) -> dict[str, str]:
+def chosen(facts: Facts, rows: Mapping[str, Handler] = HANDLERS) -> dict[str, str]:
     """The function that each handler is attached to, as far as this kernel has one."""
-    return {handler: name for handler, row in HANDLERS.items()
+    return {handler: name for handler, row in rows.items()
             if (name := next((n for n in row.symbols if n in facts.symbols), None))}
+
+
+def phases(facts: Facts) -> list[str]:
+    """The phases that can be seen: with a function at least, or with all their events."""
+    found = [one.name for one in PHASES if chosen(facts, one.functions) or (
+        one.events and all(event.symbol in facts.symbols for event in one.events.values()))]
+    if not (MUTEX in facts.symbols or "alloc_mutex" in facts.structs.get("cma", {})):
+        found = [name for name in found if name != "waiting"]
+    return found
 
 
 def _cma(facts: Facts) -> Finding:

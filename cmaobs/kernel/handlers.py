@@ -30,6 +30,27 @@ class Handler(NamedTuple):
         return self.macro.replace("_FN", "_NARGS")
 
 
+class Tracepoint(NamedTuple):
+    """What a program of probes/ is attached to, beside functions; macro compiles it in.
+
+    template: the event's class, where that has another name.
+    """
+
+    event: str
+    macro: str
+    template: str = ""
+
+    @property
+    def symbol(self) -> str:
+        """A function that a kernel with the event has: include/trace/bpf_probe.h."""
+        return f"__bpf_trace_{self.template or self.event}"
+
+
+TRACEPOINTS: Mapping[str, Tracepoint] = {
+    # start_pfn, end_pfn, fin_pfn; in all kernels named above.
+    "busy_page": Tracepoint("test_pages_isolated", "WITH_BUSY_PAGE"),
+}
+
 HANDLERS: Mapping[str, Handler] = {
     "cma_alloc": Handler("ALLOC_FN", ("cma_alloc",), ("cma", "count", "align")),
     # 7.0 on, where cma_alloc may be made of it: an allocation inside its own other half is not
@@ -52,6 +73,44 @@ HANDLERS: Mapping[str, Handler] = {
     "scan": Handler("SCAN_FN", ("cma_defer_free_scan",), ("shrinker", "sc")),
     "batch": Handler("BATCH_FN", ("cma_defer_set_batch",), ("cma", "batch")),
 }
+
+class Phase(NamedTuple):
+    """How a phase of an allocation is seen: enum cmaobs_phase of probes/wire.h, in lower case.
+
+    functions: by handler, which begin and end it. events: by program; all of them are needed.
+    """
+
+    name: str
+    functions: Mapping[str, Handler] = {}
+    events: Mapping[str, Tracepoint] = {}
+
+
+# Nothing is read of arguments; what reclaim_clean_pages_from_list returns is. migrate_pages has 7
+# arguments from 6.1 on, and a BPF trampoline takes 6: its events are used.
+PHASES = (
+    Phase("waiting", events={"wait_begin": Tracepoint("contention_begin", "WITH_CONTENTION"),
+                             "wait_end": Tracepoint("contention_end", "WITH_CONTENTION")}),
+    Phase("isolating", {
+        "isolate": Handler("ISOLATE_FN", ("start_isolate_page_range",), ()),
+        "undo": Handler("UNDO_FN", ("undo_isolate_page_range",), ()),
+        "isolate_pages": Handler("ISOLATE_PAGES_FN", ("isolate_migratepages_range",), ()),
+        "isolate_free": Handler("ISOLATE_FREE_FN", ("isolate_freepages_range",), ())}),
+    Phase("draining", {
+        "drain_lru": Handler("DRAIN_LRU_FN", ("lru_cache_disable", "migrate_prep"), ()),
+        # alloc_contig_range jumps over drain_all_pages, which is compiled into it.
+        "drain_pages": Handler("DRAIN_PAGES_FN", ("__drain_all_pages", "drain_all_pages"), ())}),
+    Phase("reclaiming", {
+        "reclaim": Handler("RECLAIM_FN", ("reclaim_clean_pages_from_list",), ())}),
+    Phase("migrating", events={
+        "migrate_start": Tracepoint("mm_migrate_pages_start", "WITH_MIGRATE_PAGES"),
+        "migrate_end": Tracepoint("mm_migrate_pages", "WITH_MIGRATE_PAGES")}),
+    Phase("testing", {"test": Handler("TEST_FN", ("test_pages_isolated",), ())}),
+)
+# Beside the phases: pages isolated. The function is of the event's class.
+ISOLATED = Tracepoint("mm_compaction_isolate_migratepages", "WITH_ISOLATED",
+                      "mm_compaction_isolate_template")
+MUTEX = "cma_mutex"  # up to 6.14; from 6.15 on struct cma has alloc_mutex
+
 REQUIRED = ("cma_alloc", "cma_release", "contig", "free")
 ALLOCATIONS = ("cma_alloc", "alloc_frozen", "alloc_order")
 RELEASES = ("cma_release", "release_frozen")

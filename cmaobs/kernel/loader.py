@@ -24,8 +24,9 @@ from cmaobs.kernel.plan import Plan
 MAPS = ("events", "config", "threads", "empty_thread", "counters", "latencies", "losses", "flight",
         "snap")
 STACKS = "stacks"  # a map as well, where stacks are asked for
+PHASES = ("phasing", "phase_latencies", "moved")  # where phases are
 RUN = ("snapshot", "peek", "running")  # programs that are run, not attached
-_TRACEPOINTS = {"thread_exit": "sched_process_exit"}
+_ALWAYS = {"thread_exit": "sched_process_exit"}
 EVENT = "release_event"  # a program as well, on the event of that name where the kernel has it
 _EVENT_OF = "cma_release"
 _SIDES = ("return", "entry")  # the return first, so that no entry goes without
@@ -78,9 +79,11 @@ def _load_once(plan: Plan, mode: str, sizes: Mapping[str, int], probes: bool, st
     flags = [f"-D{name}={value}" for name, value in plan.defines.items()]
     flags += ["-DCMAOBS_FENTRY"] if mode == "fentry" else []
     flags += ["-DWITH_STACKS=1"] if stacks else []
-    programs = [*RUN, *_TRACEPOINTS, EVENT,
-                *(f"{side}_{handler}" for handler in plan.functions for side in _SIDES)]
-    maps = [*MAPS, *([STACKS] if stacks else [])]
+    functions = {**plan.phases, **plan.functions}
+    programs = [*RUN, *_ALWAYS, EVENT, *plan.tracepoints,
+                *(f"{side}_{handler}" for handler in functions for side in _SIDES)]
+    maps = [*MAPS, *([STACKS] if stacks else []),
+            *(PHASES if "WITH_PHASES" in plan.defines else ())]
     text = compiler.source("cmaobs.bpf.c")
 
     started = time.monotonic()
@@ -91,7 +94,8 @@ def _load_once(plan: Plan, mode: str, sizes: Mapping[str, int], probes: bool, st
     seconds = 0.0 if cached else time.monotonic() - started
     loaded = Loaded(mode, compile_seconds=seconds)
     try:
-        _attach(loaded, found, sizes, plan.functions if probes else {}, root)
+        _attach(loaded, found, sizes, functions if probes else {},
+                {**_ALWAYS, **plan.tracepoints} if probes else {}, root)
     except ProbeError:
         loaded.close()
         raise
@@ -99,7 +103,7 @@ def _load_once(plan: Plan, mode: str, sizes: Mapping[str, int], probes: bool, st
 
 
 def _attach(loaded: Loaded, found: Objects, sizes: Mapping[str, int],
-            functions: Mapping[str, str], root: str) -> None:
+            functions: Mapping[str, str], tracepoints: Mapping[str, str], root: str) -> None:
     lib = Programs(root)
     try:
         for name, one in found.maps.items():
@@ -120,7 +124,7 @@ def _attach(loaded: Loaded, found: Objects, sizes: Mapping[str, int],
                 else:
                     loaded.programs[key] = fd = lib.load(program, ProgramKind.KPROBE, code)
                     loaded.attached[key] = attach_kprobe(function, fd, side == "return", root)
-        for program, tracepoint in _TRACEPOINTS.items() if functions else ():
+        for program, tracepoint in tracepoints.items():
             code = found.programs[program].bound(loaded.maps)
             fd = lib.load(program, ProgramKind.RAW_TRACEPOINT, code)
             loaded.programs[program] = fd

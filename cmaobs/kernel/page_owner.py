@@ -69,6 +69,20 @@ def read(runs: Iterable[Run], root: str | os.PathLike[str] = "/") -> tuple[Owned
     return tuple(found)
 
 
+def holder(pfn: int, root: str | os.PathLike[str], frames: int) -> str:
+    """Who took this page from the buddy, with so many functions of the stack; "" if not known."""
+    try:
+        with (Path(root) / "sys/kernel/debug/page_owner").open("rb", buffering=0) as file:
+            text = os.pread(file.fileno(), 4096, pfn).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    told = parse(text)
+    if told is None or not told.pfn <= pfn < told.pfn + (1 << told.order):
+        return ""
+    stack = [name for name, _ in _FRAME.findall(text)][:frames]
+    return f"{told.comm}[{told.pid}]" + (f" in {' < '.join(stack)}" if stack else "")
+
+
 def parse(text: str) -> _Told | None:
     """One page's text; None where it is none. frames: from cma_alloc on, empty without it."""
     match = _PAGE.match(text)

@@ -15,7 +15,7 @@ from cmaobs.kernel import findings
 from cmaobs.kernel.facts import Facts
 from cmaobs.kernel.features import features
 from cmaobs.kernel.findings import Finding, chosen
-from cmaobs.kernel.handlers import DEFERRAL, HANDLERS
+from cmaobs.kernel.handlers import DEFERRAL, HANDLERS, ISOLATED, MUTEX, PHASES, TRACEPOINTS
 
 Attach = Literal["auto", "kprobe", "fentry"]
 MAX_AREAS = 64  # where the size of cma_areas[] cannot be told
@@ -43,9 +43,9 @@ class Ranges:
 class Plan:
     """What to compile, attach and read.
 
-    functions: kernel function by handler. defines: macros for the C compiler,
-    struct offsets in bytes. cma_areas, mem_section, dmabuf_list, cma_heap_ops: addresses, 0 for
-    none.
+    functions: kernel function by handler. phases: those that only phases need. tracepoints: event
+    by program. defines: macros for the C compiler, struct offsets in bytes. cma_areas, mem_section,
+    dmabuf_list, cma_heap_ops, cma_mutex: addresses, 0 for none.
     max_areas: entries of cma_areas[]. attach: kprobe or fentry.
     notes: what is not observed on this kernel, one line each.
     """
@@ -53,6 +53,8 @@ class Plan:
     attach: Literal["kprobe", "fentry"]
     fallback: bool
     functions: Mapping[str, str]
+    phases: Mapping[str, str]
+    tracepoints: Mapping[str, str]
     defines: Mapping[str, int | str]
     structs: Mapping[str, Mapping[str, int]]
     ranges: Ranges
@@ -63,6 +65,7 @@ class Plan:
     patched: bool
     dmabuf_list: int = 0
     cma_heap_ops: int = 0
+    cma_mutex: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -71,8 +74,8 @@ def doctor(facts: Facts) -> list[Finding]:
     return [*findings.needs(facts), *features(facts)]
 
 
-def make(facts: Facts, attach: Attach = "auto") -> Plan:
-    """The plan for these facts.
+def make(facts: Facts, attach: Attach = "auto", phases: bool = False) -> Plan:
+    """The plan for these facts; phases: also see where the time of allocations goes.
 
     Raises UnsupportedError or PrivilegeError for the first thing that is
     missing and cannot be done without.
@@ -87,15 +90,28 @@ def make(facts: Facts, attach: Attach = "auto") -> Plan:
     patched = findings.deferral(facts).state == "ok"
     functions = {handler: name for handler, name in chosen(facts).items()
                  if patched or handler not in DEFERRAL}
+    tracepoints = {program: row for program, row in TRACEPOINTS.items()
+                   if row.symbol in facts.symbols}
+    inner: dict[str, str] = {}
+    if phases:
+        seen = findings.phases(facts)
+        inner = {handler: name for one in PHASES if one.name in seen
+                 for handler, name in chosen(facts, one.functions).items()}
+        tracepoints |= {program: row for one in PHASES if one.name in seen
+                        for program, row in one.events.items()}
+        if ISOLATED.symbol in facts.symbols:
+            tracepoints["isolated"] = ISOLATED
     cma = facts.structs["cma"]
     max_areas = min(facts.span // cma[""], MAX_AREAS) or MAX_AREAS
     ranges = _ranges(facts.structs)
     return Plan(
         attach="kprobe" if attach == "kprobe" or fentry.state != "ok" else "fentry",
         fallback=attach == "auto",
-        functions=functions,
-        defines=(_function_defines(facts, functions) | _struct_defines(facts, ranges, patched)
-                 | {"MAX_AREAS": max_areas}),
+        functions=functions, phases=inner,
+        tracepoints={program: row.event for program, row in tracepoints.items()},
+        defines=(_function_defines(facts, functions | inner) | _phase_defines(facts, phases)
+                 | _struct_defines(facts, ranges, patched) | {"MAX_AREAS": max_areas}
+                 | {row.macro: 1 for row in tracepoints.values()}),
         structs=facts.structs, ranges=ranges,
         cma_areas=facts.symbols["cma_areas"],
         cma_area_count=facts.symbols["cma_area_count"],
@@ -103,6 +119,7 @@ def make(facts: Facts, attach: Attach = "auto") -> Plan:
         max_areas=max_areas, patched=patched,
         dmabuf_list=findings.dmabuf_list(facts),
         cma_heap_ops=facts.symbols.get("cma_heap_buf_ops", 0),
+        cma_mutex=facts.symbols.get(MUTEX, 0),
         notes=tuple(f"{f.feature}: {f.detail}" for f in found
                     if f.state in ("missing", "limited")))
 
@@ -120,10 +137,18 @@ def _ranges(structs: Mapping[str, Mapping[str, int]]) -> Ranges:
 def _function_defines(facts: Facts, functions: Mapping[str, str]) -> dict[str, int | str]:
     """Each function's name, and how many arguments it has: its return value is behind them."""
     defines: dict[str, int | str] = {}
+    rows = {**HANDLERS, **{key: row for one in PHASES for key, row in one.functions.items()}}
     for handler, name in functions.items():
-        row = HANDLERS[handler]
+        row = rows[handler]
         defines |= {row.macro: name, row.nargs: len(facts.typed.get(name, row.reads))}
     return defines
+
+
+def _phase_defines(facts: Facts, phases: bool) -> dict[str, int | str]:
+    if not phases:
+        return {}
+    cma = facts.structs["cma"]
+    return {"WITH_PHASES": 1, **({"CMA_MUTEX": cma["alloc_mutex"]} if "alloc_mutex" in cma else {})}
 
 
 def _struct_defines(facts: Facts, ranges: Ranges, patched: bool) -> dict[str, int | str]:

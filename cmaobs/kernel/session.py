@@ -15,7 +15,16 @@ from typing import Any
 from cmaobs import wire
 from cmaobs.errors import KernelReadError
 from cmaobs.kernel import facts as kernel_facts
-from cmaobs.kernel import held, loader, page_flags, page_owner, plan, privileges, stacks
+from cmaobs.kernel import (
+    findings,
+    held,
+    loader,
+    page_flags,
+    page_owner,
+    plan,
+    privileges,
+    stacks,
+)
 from cmaobs.kernel.areas import AreaReader
 from cmaobs.kernel.at_attach import AtAttach
 from cmaobs.kernel.counts import CountReader
@@ -24,6 +33,8 @@ from cmaobs.kernel.libbpf import Maps
 from cmaobs.kernel.page_flags import Places
 from cmaobs.kernel.ring import Pump, Ring
 from cmaobs.kernel.stacks import Stacks
+from cmaobs.kernel.stayed import StayedPages
+from cmaobs.phases import split
 from cmaobs.source import Batch
 from cmaobs.state import AreaFacts, Losses, Reading
 
@@ -45,6 +56,7 @@ class Options:
     an operation since they started that can be followed at a time.
     send: False counts only. stacks: records carry the kernel stack. buffers_s: at the first reading
     and that often look up who holds dma-bufs; None is never. lent_s: the same for where pages are.
+    phases: see where the time of allocations goes.
     """
 
     root: str = "/"
@@ -58,6 +70,7 @@ class Options:
     probes: bool = True
     buffers_s: float | None = None
     lent_s: float | None = None
+    phases: bool = False
 
 
 class Session:
@@ -67,7 +80,7 @@ class Session:
         """Attach. Raises UnsupportedError, PrivilegeError or ProbeError."""
         self._options = options
         self._facts = kernel_facts.probe(options.root)
-        self._plan = plan.make(self._facts, options.attach)
+        self._plan = plan.make(self._facts, options.attach, options.phases)
         self._loaded = loader.load(self._plan, options.ring_pages, options.max_threads,
                                    options.probes, options.stacks and options.probes,
                                    options.root)
@@ -79,6 +92,9 @@ class Session:
         self._stacks = (Stacks(self._loaded.maps[loader.STACKS], self._maps, options.root)
                         if loader.STACKS in self._loaded.maps else None)
         self._keepers = Keepers(self._reader, self._plan, options.root, options.buffers_s)
+        self._vmemmap = self._reader.vmemmap()
+        self._stayed = StayedPages(self._reader, self._vmemmap, self._plan.structs["page"],
+                                   options.root)
         self._places = Places(options.root, options.lent_s)
         self._watermark = 0
         self._stopped = False
@@ -105,7 +121,8 @@ class Session:
 
     def _arm(self) -> None:
         values: dict[str, Any] = {"cma_areas": self._plan.cma_areas,
-                                  "vmemmap": self._reader.vmemmap(),
+                                  "vmemmap": self._vmemmap,
+                                  "cma_mutex": self._plan.cma_mutex,
                                   "area_count": len(self._reader.areas),
                                   "armed": 1, "send": int(self._options.send),
                                   "events": int(loader.EVENT in self._loaded.attached)}
@@ -161,6 +178,8 @@ class Session:
                                        if self._plan.patched and handler not in
                                        self._plan.functions),
                 "stacks": "yes" if self._stacks else "no",
+                **({"phases": ",".join(findings.phases(self._facts))}
+                   if self._options.phases else {}),
                 "attach": self._loaded.attach if self._options.probes else "none",
                 "clocksource": self._facts.clocksource,
                 "probes": str(len(self._loaded.attached)),
@@ -220,6 +239,7 @@ class Session:
                       states=states, losses=losses,
                       stacks=self._stacks.fresh() if self._stacks else {},
                       buffers=self._keepers.buffers(), owners=self._keepers.owners(states),
+                      stayed=self._stayed.fresh(),
                       stacks_failed=self._counts.stacks_failed() if self._stacks else None)
 
     def _losses(self) -> Losses:
@@ -232,10 +252,13 @@ class Session:
 
     def _batch(self, watermark_ns: int) -> Batch:
         """What is in the ring now."""
-        data = self._ring.read()
+        data, phased = self._ring.read(), b""
+        if self._options.phases:
+            data, phased = split(data)
+        self._stayed.note(data)
         if self._stacks:
             self._stacks.note(data)
-        return Batch(data, watermark_ns)
+        return Batch(data, watermark_ns, phased)
 
     def _advance(self) -> int:
         """A time before which every operation has ended and sent its record.

@@ -50,6 +50,12 @@ static bool in_order(const struct lane *lane, const struct cmaobs_record *r)
 
 static void count_alloc(struct cmaobs_counters *c, const struct cmaobs_record *r)
 {
+	uint32_t tries = r->n_contig + (r->path == CMAOBS_PATH_HIT);
+
+	if (tries > 1) {
+		c->allocs_retried++;
+		c->alloc_retries += tries - 1;
+	}
 	if (r->path == CMAOBS_PATH_FAILED) {
 		*(r->ret == -ENOMEM ? &c->allocs_enomem : r->ret == -EBUSY ? &c->allocs_ebusy :
 		  r->ret == -EINTR ? &c->allocs_eintr : &c->allocs_other) += 1;

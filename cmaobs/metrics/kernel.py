@@ -18,6 +18,8 @@ _COUNTERS = (
     ("cma_alloc_failures_total", "EBUSY", "allocs_ebusy"),
     ("cma_alloc_failures_total", "EINTR", "allocs_eintr"),
     ("cma_alloc_failures_total", "other", "allocs_other"),
+    ("cma_alloc_retried_total", None, "allocs_retried"),
+    ("cma_alloc_retries_total", None, "alloc_retries"),
     ("cma_alloc_pages_total", "contig", "alloc_pages_contig"),
     ("cma_alloc_pages_total", "failed", "alloc_pages_failed"),
     ("cma_contig_total", "ok", "contig_ok"),
@@ -70,6 +72,9 @@ def samples(view: View) -> Iterator[Sample]:
         yield "cma_area_pages", (facts.name,), facts.count
     if view.reading is None:
         return
+    for facts in view.areas:
+        for cause, count in view.causes.get(facts.index, {}).items():
+            yield "cma_alloc_failure_causes_total", (facts.name, cause), count
     for counts in view.reading.counts:
         yield from _counts(counts, view.patched)
     for state in view.reading.states:
@@ -88,6 +93,11 @@ def _counts(counts: AreaCounts, patched: bool) -> Iterator[Sample]:
     for name, label, kind in _HISTOGRAMS + (_DEFER_HISTOGRAMS if patched else ()):
         if kind in counts.latencies:
             yield (name, (area,) if label is None else (area, label), counts.latencies[kind])
+    for phase, one in counts.phases.items():
+        yield "cma_alloc_phase_duration_seconds", (area, phase), one
+    for what, pages in counts.moved.items():
+        if what != "missed":
+            yield "cma_alloc_moved_pages_total", (area, what), pages
 
 
 def _state(state: AreaState) -> Iterator[Sample]:

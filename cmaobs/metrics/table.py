@@ -17,7 +17,8 @@ class Metric:
     when: "always", "patched" where only a kernel that defers has it, "live"
     where a recording need not have it, "sysfs" where CMA_SYSFS must be built in, "callers" where
     holders are followed and there is one, "buffers" where dma-bufs are looked up, "lent" where the
-    places of free pages are, "web" where the server has a web configuration.
+    places of free pages are, "web" where the server has a web configuration, "counted" where a
+    recording is not of a version before that, "phases" where they are asked for.
     """
 
     name: str
@@ -25,7 +26,7 @@ class Metric:
     labels: tuple[str, ...]
     help: str
     when: Literal["always", "patched", "live", "sysfs", "callers", "buffers",
-                  "lent", "web"] = "always"
+                  "lent", "web", "counted", "phases"] = "always"
 
 
 _A = ("area",)
@@ -37,6 +38,13 @@ METRICS = (
            "or failed (returned NULL)."),
     Metric("cma_alloc_failures_total", "counter", ("area", "errno"),
            "Failed allocations by the error that ended them: ENOMEM, EBUSY, EINTR or other."),
+    Metric("cma_alloc_failure_causes_total", "counter", ("area", "cause"),
+           "Failed allocations by cause, decided from records and bitmaps: see why.md. A failure "
+           "counts a reading or two after its errno does."),
+    Metric("cma_alloc_retried_total", "counter", _A,
+           "Allocations that tried more than one place.", "counted"),
+    Metric("cma_alloc_retries_total", "counter", _A,
+           "Places that allocations tried beyond their first.", "counted"),
     Metric("cma_alloc_pages_total", "counter", ("area", "path"),
            "Pages granted; with path failed, pages asked for in vain."),
     Metric("cma_alloc_duration_seconds", "histogram", ("area", "path"),
@@ -46,6 +54,13 @@ METRICS = (
            "further up) or error."),
     Metric("cma_contig_duration_seconds", "histogram", _A,
            "Time in alloc_contig_range inside allocations."),
+    Metric("cma_alloc_phase_duration_seconds", "histogram", ("area", "phase"),
+           "Time of allocations by what they did: waiting, flushing, isolating, draining, "
+           "reclaiming, migrating, testing, and the rest; each allocation once in each phase that "
+           "it had. The sums add up to the time of these allocations.", "phases"),
+    Metric("cma_alloc_moved_pages_total", "counter", ("area", "what"),
+           "Pages that allocations isolated, and of them: migrated, failed (each time that they "
+           "were tried), reclaimed.", "phases"),
     Metric("cma_release_total", "counter", ("area", "kind"),
            "Releases; kind is deferred, direct (given to the buddy at once) or rejected "
            "(pages not of this area)."),
@@ -208,6 +223,8 @@ _WHEN = {
     "buffers": " Absent without `--buffers`. See who.md.",
     "lent": " Absent without `--lent`.",
     "web": " Absent without `--web-config`.",
+    "phases": " Absent without `--phases`. See why.md.",
+    "counted": " Absent from recordings of wire version 2 and before.",
     "callers": " Absent with `--callers no`. See who.md.",
 }
 

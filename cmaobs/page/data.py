@@ -12,7 +12,6 @@ from typing import Any
 
 import cmaobs
 from cmaobs import latency, metrics
-from cmaobs.failures import Failure
 from cmaobs.metrics.table import BY_NAME
 from cmaobs.page.cells import STATES, cells
 from cmaobs.report import who
@@ -26,8 +25,7 @@ HOLDERS = 12
 _EDGES_S = [latency.lower_edge_ns(slot) / 1e9 for slot in range(latency.SLOTS)]
 
 
-def data(view: View, areas: list[dict[str, Any]], failures: tuple[Failure, ...],
-         health: str) -> dict[str, Any]:
+def data(view: View, areas: list[dict[str, Any]], health: str) -> dict[str, Any]:
     """Everything; areas: of areas(), which is apart because it takes longest.
 
     time_s: of the latest reading, null before the first. edges_s: the shortest duration of each
@@ -44,7 +42,7 @@ def data(view: View, areas: list[dict[str, Any]], failures: tuple[Failure, ...],
         "states": list(STATES), "edges_s": _EDGES_S, "samples": samples,
         "labels": {name: list(BY_NAME[name].labels) for name in samples}, "areas": areas,
         "verdict": None if view.verdict is None else _verdict(view.verdict),
-        "failures": [one._asdict() for one in failures],
+        "failures": [one.data() for one in view.failures],
         "warnings": list(view.warnings[:LINES])}
 
 

@@ -10,7 +10,6 @@ from importlib import resources
 from typing import Any
 
 from cmaobs import report
-from cmaobs.failures import Failure
 from cmaobs.page import data
 from cmaobs.page.told import told
 from cmaobs.report import drawing
@@ -39,14 +38,13 @@ _DIVERGENCE = re.compile(r"/divergence/(\d{1,3})\.(json|txt)")
 
 
 class Page:
-    """Answers from the view and the failures as they are when asked.
+    """Answers from the view as it is when asked.
 
     health: what /healthz says. Several browsers that ask within one reading cost as much as one.
     """
 
-    def __init__(self, view: Callable[[], View], failures: Callable[[], tuple[Failure, ...]],
-                 health: Callable[[], str]) -> None:
-        self._view, self._failures, self._health = view, failures, health
+    def __init__(self, view: Callable[[], View], health: Callable[[], str]) -> None:
+        self._view, self._health = view, health
         self._areas: tuple[Reading | None, list[dict[str, Any]]] | None = None
         directory = resources.files("cmaobs.page").joinpath("static")
         self._files = {f"/{file.name}": (_TYPES[file.name.rpartition(".")[2]], file.read_bytes())
@@ -59,7 +57,7 @@ class Page:
             return self._files[path]
         view = self._view()
         if path == "/view.json":
-            return _json(data.data(view, self._drawn(view), self._failures(), self._health()))
+            return _json(data.data(view, self._drawn(view), self._health()))
         if path == "/summary.txt":
             return _TEXT, report.draw_summary(report.summary(view)).encode()
         match = _DIVERGENCE.fullmatch(path)

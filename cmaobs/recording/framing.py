@@ -19,8 +19,9 @@ MAX_STORED = MAX_RAW + (MAX_RAW >> 8) + 64  # zlib adds less than this at worst
 IDENTITY = b"IDEN"
 RECORDS = b"RECS"
 READING = b"READ"
+PHASED = b"PHAS"
 END = b"END "
-TAGS = (IDENTITY, RECORDS, READING, END)
+TAGS = (IDENTITY, RECORDS, READING, PHASED, END)
 
 _FILE = struct.Struct("<8sHHI")  # magic, version, 0, crc32 of the 12 bytes before
 _CHUNK = struct.Struct("<4sIII")  # tag, stored bytes, raw bytes, crc32 of the stored bytes

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from cmaobs.errors import CorruptError, NotARecordingError
 from cmaobs.events import RECORD
 from cmaobs.recording import columns, framing, readings
-from cmaobs.recording.writer import wire_layout, wire_layout_1
+from cmaobs.recording.writer import older_layouts, wire_layout
 from cmaobs.source import Batch
 from cmaobs.state import AreaFacts, Reading
 
@@ -120,7 +120,7 @@ class RecordingSource:
                                      "record again")
         try:
             value = readings.load(chunk.data)
-            if value.get("wire") not in (wire_layout(), wire_layout_1()):
+            if value.get("wire") not in (wire_layout(), *older_layouts()):
                 raise self._other_wire(value)
             self._record_bytes = int(value["wire"]["record_bytes"])
             areas = tuple(map(readings.area_from_json, readings.items(value, "areas")))
@@ -149,6 +149,10 @@ class RecordingSource:
             reading = readings.reading_from_json(readings.load(chunk.data), areas)
             self.totals["readings"] += 1
             yield reading
+        elif chunk.tag == framing.PHASED:
+            if len(chunk.data) % RECORD.size:
+                raise ValueError("phases of allocations: not whole structs")
+            yield Batch(b"", 0, chunk.data)
         elif chunk.tag == framing.END:
             end = readings.load(chunk.data)
             said = {key: end.get(key) for key in self.totals}

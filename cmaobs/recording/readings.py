@@ -25,6 +25,7 @@ from cmaobs.state import (
     Placed,
     Reading,
     Run,
+    Stayed,
 )
 
 _LIMIT = 1 << 64
@@ -76,6 +77,7 @@ def reading_to_json(reading: Reading) -> dict[str, Any]:
         **(stacks if reading.stacks else {}),
         **(failed if reading.stacks_failed is not None else {}),
         **({"owners": [one._asdict() for one in reading.owners]} if reading.owners else {}),
+        **({"stayed": [one._asdict() for one in reading.stayed]} if reading.stayed else {}),
         **({} if reading.buffers is None else {"buffers": _buffers_to_json(reading.buffers)}),
         "time_ns": reading.time_ns,
         "wall_s": reading.wall_s,
@@ -83,9 +85,9 @@ def reading_to_json(reading: Reading) -> dict[str, Any]:
         "counts": [{
             "area": counts.facts.index,
             "counters": dict(counts.counters),
-            "latencies": {name: {"sum_ns": latency.sum_ns,
-                                 "slots": {str(i): n for i, n in enumerate(latency.slots) if n}}
-                          for name, latency in counts.latencies.items()},
+            "latencies": _latencies_to_json(counts.latencies),
+            **({"phases": _latencies_to_json(counts.phases), "moved": dict(counts.moved)}
+               if counts.phases else {}),
         } for counts in reading.counts],
         "states": [_state_to_json(state) for state in reading.states],
     }
@@ -96,14 +98,16 @@ def reading_from_json(value: Any, areas: Mapping[int, AreaFacts]) -> Reading:
     return Reading(
         _int(value, "time_ns"), _float(value, "wall_s"),
         tuple(AreaCounts(_area(item, areas), _ints(_get(item, "counters", dict)),
-                         {name: _latency(latency) for name, latency
-                          in _get(item, "latencies", dict).items()})
+                         _latencies(item, "latencies"),
+                         _latencies(item, "phases") if "phases" in item else {},
+                         _ints(_get(item, "moved", dict)) if "moved" in item else {})
               for item in _get(value, "counts", list)),
         tuple(_state(item, areas) for item in _get(value, "states", list)),
         Losses(_ints(_get(value, "losses", dict))), _stacks(value),
         _int(value, "stacks_failed") if "stacks_failed" in value else None,
         _buffers(_get(value, "buffers", dict)) if "buffers" in value else None,
-        _owners(items(value, "owners")) if "owners" in value else ())
+        _owners(items(value, "owners")) if "owners" in value else (),
+        tuple(map(_stayed, items(value, "stayed"))) if "stayed" in value else ())
 
 
 def _stacks(value: Any) -> dict[int, tuple[str, ...]]:
@@ -131,6 +135,15 @@ def _owned(value: Any) -> Owned:
         raise ValueError("frames: one that is no name")
     return Owned(_int(value, "pfn"), _int(value, "pages"), _int(value, "since_ns"),
                  _int(value, "pid"), _str(value, "comm"), tuple(frames))
+
+
+def _stayed(value: Any) -> Stayed:
+    flags = _get(value, "flags", list, type(None))
+    if flags is not None and not all(isinstance(flag, str) for flag in flags):
+        raise ValueError("flags: one that is no name")
+    return Stayed(_int(value, "pfn"), _int(value, "at_ns"),
+                  None if flags is None else tuple(flags), _maybe(value, "mapped"),
+                  _maybe(value, "references"), _str(value, "owner"))
 
 
 def _buffers_to_json(buffers: Buffers) -> dict[str, Any]:
@@ -202,6 +215,16 @@ def _runs(numbers: list[Any]) -> tuple[Run, ...]:
         raise ValueError("runs: an odd number of numbers")
     checked = [_number(number, "runs") for number in numbers]
     return tuple(zip(checked[::2], checked[1::2], strict=True))
+
+
+def _latencies_to_json(latencies: Mapping[str, Latency]) -> dict[str, Any]:
+    return {name: {"sum_ns": latency.sum_ns,
+                   "slots": {str(i): n for i, n in enumerate(latency.slots) if n}}
+            for name, latency in latencies.items()}
+
+
+def _latencies(value: Any, key: str) -> dict[str, Latency]:
+    return {name: _latency(latency) for name, latency in _get(value, key, dict).items()}
 
 
 def _latency(value: Any) -> Latency:

@@ -28,10 +28,13 @@ def wire_layout() -> dict[str, object]:
             "record_bytes": RECORD.size, "record_fields": list(RECORD.fields)}
 
 
-def wire_layout_1() -> dict[str, object]:
-    """The layout of version 1, whose records had no stack at their end."""
-    return {"version": 1, "byteorder": sys.byteorder, "record_bytes": RECORD.size - 8,
-            "record_fields": list(RECORD.fields[:-2])}
+def older_layouts() -> list[dict[str, object]]:
+    """Those of versions 2, whose records have 0 in place of busy, and 1, which end before stack."""
+    fields = list(RECORD.fields)
+    return [{"version": 2, "byteorder": sys.byteorder, "record_bytes": RECORD.size,
+             "record_fields": [*fields[:-1], "unused"]},
+            {"version": 1, "byteorder": sys.byteorder, "record_bytes": RECORD.size - 8,
+             "record_fields": fields[:-2]}]
 
 
 class RecordingWriter:
@@ -53,6 +56,7 @@ class RecordingWriter:
         self._max_size = max_size
         self._held: list[Batch] = []
         self._held_bytes = 0
+        self._phased: list[bytes] = []
         self._fd = _create(path)
         self._write(framing.file_header())
         self._write(framing.pack_chunk(framing.IDENTITY, readings.dump({
@@ -64,6 +68,8 @@ class RecordingWriter:
         if self._fd < 0:
             return
         if isinstance(step, Batch):
+            if step.phased:
+                self._phased.append(step.phased)
             for part in _parts(step):
                 if self._held_bytes + len(part.data) > _CHUNK_BYTES:
                     self.flush()
@@ -83,6 +89,11 @@ class RecordingWriter:
 
     def flush(self) -> None:
         """Write the records that were held back."""
+        if self._phased and self._fd >= 0:
+            phased, self._phased = b"".join(self._phased), []
+            for at in range(0, len(phased), _CHUNK_BYTES // RECORD.size * RECORD.size):
+                self._chunk(framing.PHASED,
+                            phased[at:at + _CHUNK_BYTES // RECORD.size * RECORD.size])
         if not self._held or self._fd < 0:
             return
         if self._chunk(framing.RECORDS, columns.pack(self._held)):

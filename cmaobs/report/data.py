@@ -8,7 +8,6 @@ is null where the histogram has no upper limit.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,14 +15,14 @@ import cmaobs
 from cmaobs import latency
 from cmaobs.events import NO_AREA, Kind, Operation, Path, Record
 from cmaobs.metrics.kernel import FAILURES
-from cmaobs.report import dmabufs, where, who
+from cmaobs.report import dmabufs, phases, where, who, why
+from cmaobs.report.times import quantiles
 from cmaobs.state import AreaCounts, AreaFacts, AreaState, Latency
 from cmaobs.verdict import Coverage, Divergence, Known, Verdict
 from cmaobs.view import View, allocated_pages, free_pages, largest_clear_run
 
 Stacks = Mapping[int, tuple[str, ...]]
 
-_QUANTILES = (("p50_s", 0.5), ("p99_s", 0.99))
 DEFERRING = ("alloc_hit", "release_deferred", "scan")
 
 
@@ -121,7 +120,7 @@ def _area(view: View, facts: AreaFacts, coverage: Coverage | None) -> dict[str, 
     state = view.state(facts.name)
     if state is not None:
         data |= _state(state)
-    return data | who.held(view, facts)
+    return data | phases.spent(view, facts) | why.failed(view, facts) | who.held(view, facts)
 
 
 def _counts(counts: AreaCounts, patched: bool) -> dict[str, Any]:
@@ -146,16 +145,6 @@ def _counts(counts: AreaCounts, patched: bool) -> dict[str, Any]:
                  "scans_stopped": values.get("scans_stopped", 0),
                  "asked_pages": values.get("scan_pages_asked", 0),
                  "reclaimed_pages": values.get("scan_pages_returned", 0)}
-    return data
-
-
-def quantiles(one: Latency) -> dict[str, Any]:
-    """Count, exact mean, and bounds of quantiles of a histogram that is not empty."""
-    data: dict[str, Any] = {"count": one.count, "mean_s": latency.total_s(one) / one.count}
-    for name, share in _QUANTILES:
-        found = latency.quantile(one, share)
-        assert found is not None
-        data[name] = [found.low_s, None if math.isinf(found.high_s) else found.high_s]
     return data
 
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cmaobs.report import dmabufs, where, who
+from cmaobs.report import dmabufs, phases, where, who, why
 from cmaobs.report.advice import advice
+from cmaobs.report.times import bounds, seconds
 
 Data = Mapping[str, Any]
 
-_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 _KINDS = (("alloc_hit", "cma_alloc, hit"), ("alloc_contig", "cma_alloc, contig"),
           ("alloc_failed", "cma_alloc, failed"), ("contig", "alloc_contig_range"),
           ("release_deferred", "cma_release, deferred"),
@@ -161,16 +161,6 @@ def record_line(one: Data, first_ns: int) -> str:
             f" defer_count {one['defer_entry']}->{one['defer_exit']}")
 
 
-def bounds(pair: list[float | None]) -> str:
-    """A quantile's bounds with one unit: 1.02-1.28 us."""
-    low, high = pair
-    assert low is not None
-    scale, unit = next(((s, u) for s, u in _UNITS if (high or low) >= s), _UNITS[-1])
-    if high is None:
-        return f">{low / scale:.3g} {unit}"
-    return f"{low / scale:.3g}-{high / scale:.3g} {unit}"
-
-
 def _kernel(identity: Data) -> str:
     patched = {"yes": "defers", "no": "does not defer"}.get(identity.get("patched", ""), "")
     parts = (f"kernel {identity.get('release', 'unknown')}", identity.get("machine", ""), patched,
@@ -200,6 +190,7 @@ def _area(area: Data) -> Iterator[str]:
         yield ("  allocations  " + _named(area["allocations"])
                + (f" ({failures})" if failures else "")
                + (f"; {share:.1%} of the granted were hits" if share is not None else ""))
+        yield from why.lines(area)
         yield "  releases     " + _named(area["releases"])
         if "misses" in area:
             yield (f"  misses       {area['misses']}, which flushed {area['flushed_pages']} pages")
@@ -213,8 +204,9 @@ def _area(area: Data) -> Iterator[str]:
     if rows:
         yield f"  {'latency':<24}{'count':>9}{'mean':>12}  {'p50':<18}p99"
     for name, one in rows:
-        yield (f"    {name:<22}{one['count']:>9}{_time(one['mean_s']):>12}"
+        yield (f"    {name:<22}{one['count']:>9}{seconds(one['mean_s']):>12}"
                f"  {bounds(one['p50_s']):<18}{bounds(one['p99_s'])}")
+    yield from phases.lines(area)
 
 
 def _pages(area: Data) -> str:
@@ -257,11 +249,6 @@ def _named(counts: Data) -> str:
 
 def _sum(areas: list[Data], key: str, member: str) -> int:
     return sum(area.get(key, {}).get(member, 0) for area in areas)
-
-
-def _time(seconds: float) -> str:
-    scale, unit = next(((s, u) for s, u in _UNITS if seconds >= s), _UNITS[-1])
-    return f"{seconds / scale:.3g} {unit}"
 
 
 def clean(lines: list[str]) -> str:

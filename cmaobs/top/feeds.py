@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 
 from cmaobs.errors import CmaobsError, ExporterError
-from cmaobs.failures import Failures
 from cmaobs.observe import Observer
 from cmaobs.state import Reading
 from cmaobs.top import remote
@@ -83,15 +82,13 @@ class Feed:
 def observed(observer: Observer, every_s: float) -> Frames:
     """Frames of an observer, a reading each, but not more often than every_s of its own time."""
     def frames(feed: Feed) -> Iterator[Frame]:
-        failures = Failures()
         due = 0.0
         for step in observer.steps(feed.stopped):
-            failures.add(step)
             if isinstance(step, Reading) and step.wall_s >= due - _SLACK_S:
                 due = step.wall_s + every_s
-                yield of_view(observer.view, failures.latest)
+                yield of_view(observer.view)
         if observer.view.reading is not None:
-            yield of_view(observer.view, failures.latest)
+            yield of_view(observer.view)
     return frames
 
 

@@ -136,7 +136,7 @@ def data(now: Frame, before: Frame | None) -> dict[str, Any]:
         "losses": {kind: now.number("cmaobs_losses_total", kind)
                    for (kind,) in now.labels("cmaobs_losses_total")},
         "areas": [_data(one) for one in areas(now, before)],
-        "latest_failures": [one._asdict() for one in now.failures]}
+        "latest_failures": [one.data() for one in now.failures]}
 
 
 def _data(one: AreaFigures) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from prometheus_client.parser import text_string_to_metric_families
 
 from cmaobs import latency, metrics
-from cmaobs.failures import Failure
 from cmaobs.metrics.table import BY_NAME, METRICS
 from cmaobs.state import AreaState, Latency
 from cmaobs.view import View
+from cmaobs.why import Failure
 
 Key = tuple[str, tuple[str, ...]]
 _EDGES = (*(latency.lower_edge_ns(slot) / 1e9 for slot in range(latency.SLOTS)), float("inf"))
@@ -105,7 +105,7 @@ class Frame:
         return [area for (area,) in self.labels("cma_area_pages")]
 
 
-def of_view(view: View, failures: tuple[Failure, ...] = ()) -> Frame:
+def of_view(view: View) -> Frame:
     """The moment of the view's latest reading."""
     reading, verdict = view.reading, view.verdict
     samples: dict[Key, float | Buckets] = {}
@@ -115,7 +115,7 @@ def of_view(view: View, failures: tuple[Failure, ...] = ()) -> Frame:
     states = reading.states if reading else ()
     return Frame(
         reading.wall_s if reading else 0.0, samples,
-        {state.facts.name: state for state in states if not state.fault}, failures,
+        {state.facts.name: state for state in states if not state.fault}, view.failures,
         verdict.reasons if verdict else (),
         tuple(str(one) for one in verdict.divergences) if verdict else (), view.warnings)
 

@@ -184,7 +184,8 @@ def _failures(now: Frame, place: Place) -> list[Line]:
         return []
     return [line(), line(Span("latest failures", "bold")), *(
         line(f"{_clock(one.wall_s, place)} {one.area[:12]:<12} {one.pages:>7} pages  "
-             f"{one.errno:<7} {one.comm}/{one.pid}  {grid.duration(one.duration_s)}")
+             f"{one.errno:<7} {one.cause:<11} {one.comm}/{one.pid}  "
+             f"{grid.duration(one.duration_s)}")
         for one in reversed(now.failures))]
 
 

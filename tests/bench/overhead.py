@@ -76,10 +76,14 @@ def main() -> None:
         "fentry, counts and records": lambda: observed(Options(attach="fentry", poll_s=1e6)),
         "fentry, counts, records and stacks": lambda: observed(
             Options(attach="fentry", poll_s=1e6, stacks=True)),
+        "fentry, counts, records and phases": lambda: observed(
+            Options(attach="fentry", poll_s=1e6, phases=True)),
         "kprobe, counts only": lambda: observed(Options(attach="kprobe", send=False, poll_s=1e6)),
         "kprobe, counts and records": lambda: observed(Options(attach="kprobe", poll_s=1e6)),
         "kprobe, counts, records and stacks": lambda: observed(
             Options(attach="kprobe", poll_s=1e6, stacks=True)),
+        "kprobe, counts, records and phases": lambda: observed(
+            Options(attach="kprobe", poll_s=1e6, phases=True)),
     }
     base = measure()  # once for warm caches
     print("| attached | " + " | ".join(f"{path} {pages}" for path, pages in base) + " |")

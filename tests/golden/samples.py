@@ -10,6 +10,7 @@ from cmaobs import wire
 from cmaobs.buffers import Buffer, Buffers, Use
 from cmaobs.events import RECORD, Kind, Operation, Path, Record
 from cmaobs.latency import slot_of
+from cmaobs.phases import NAMES
 from cmaobs.source import Batch
 from cmaobs.state import (
     AreaCounts,
@@ -26,6 +27,7 @@ from cmaobs.view import Tallied, View
 from cmaobs.who import BEFORE, Caller, Holders
 from cmaobs.who.book import Piece
 from cmaobs.who.ledger import OTHER, Counts
+from cmaobs.why import CAUSES, Failure
 
 AREA = AreaFacts(0, "reserved", 0x40000, 16384, 0)
 SECOND = AreaFacts(1, "camera", 0x80000, 4096, 2)
@@ -119,6 +121,11 @@ class ListSource:
         self.closed += 1
 
 
+FAILURE = Failure(1767225609.5, "reserved", 99999, "ENOMEM", "loader", 1000, 9e-7, "oversize",
+                  "asked for 99999 pages of an area that has 16384")
+_NO_CAUSE = dict.fromkeys(CAUSES, 0)
+
+
 def view() -> View:
     """A patched kernel with two areas, one of them unreadable, and an unknown verdict."""
     latencies = {
@@ -131,7 +138,8 @@ def view() -> View:
         "contig_ebusy": 1, "flushes": 7, "flushed_extents": 9, "flushed_pages": 144,
         "releases_deferred": 211, "release_pages_deferred": 3376, "scans": 2,
         "scans_stopped": 1, "scan_pages_asked": 192, "scan_pages_returned": 128,
-        "scan_pages_freed": 128, "counts": 3, "batch_writes": 1}
+        "scan_pages_freed": 128, "counts": 3, "batch_writes": 1,
+        "allocs_retried": 1, "alloc_retries": 1}
     first = replace(state(at_ns=9 * 10 ** 9, allocated=((0x40000, 512), (0x40400, 16)),
                           extents=((0x40300, 64), (0x40200, 32)), begun=516),
                     placed=Placed(((0x41000, 3000), (0x43000, 9)), ((0x40500, 31),)))
@@ -146,12 +154,19 @@ def view() -> View:
         Outcome.DIVERGE, ("area camera: never at rest",), (divergence,), {"R12": 3},
         (Coverage("reserved", 516, 500, {"events lost": 16}, 4, 8 * 10 ** 9),
          Coverage("camera")))
+    spent = {"waiting": latency(500_000), "draining": latency(*[1_500_000] * 50),
+             "isolating": latency(*[200_000] * 50), "rest": latency(*[4000] * 50)}
+    first_counts = replace(
+        counts(AREA, latencies, **counters),
+        phases={name: spent.get(name, latency()) for name in NAMES},
+        moved={"isolated": 90, "migrated": 60, "failed": 12, "reclaimed": 30, "missed": 0})
     return View(
         {**IDENTITY, "probes": "7", "compile_seconds": "3.25"}, (AREA, SECOND),
-        replace(reading(10 * 10 ** 9, (counts(AREA, latencies, **counters), first),
+        replace(reading(10 * 10 ** 9, (first_counts, first),
                         (counts(SECOND), broken), losses={"ring_full": 16}), stacks_failed=2),
         verdict, Tallied(12, 10), holders=holders(), buffers=buffers(), records=570, readings=10,
-        faulted={"camera": 10})
+        faulted={"camera": 10}, failures=(FAILURE,),
+        causes={0: {**_NO_CAUSE, "oversize": 1}, 1: _NO_CAUSE})
 
 
 def holders() -> Holders:
@@ -186,4 +201,4 @@ def plain_view() -> View:
                 reading(5, (counted, state(extents=None, allocated=((0x40000, 4),)))),
                 Verdict(Outcome.AGREE, (), (), {}, (
                     Coverage("reserved", 2, 1, {"began before the probes": 1}, 1, 5),)),
-                Tallied(1, 1), records=2, readings=1)
+                Tallied(1, 1), records=2, readings=1, causes={0: _NO_CAUSE})

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cmaobs.failures import Failure
 from cmaobs.state import AreaFacts
 from cmaobs.top.frame import of_view
 from cmaobs.top.timeline import Timeline
 from cmaobs.verdict import Coverage, Outcome, Verdict
 from cmaobs.view import View
+from cmaobs.why import Failure
 from golden import samples
 
 CODEC = AreaFacts(2, "codec", 0xc0000, 2048, 0)
@@ -45,20 +45,21 @@ def view(second: int, patched: bool = True) -> View:
          samples.state(at_ns=at_ns, allocated=held, extents=listed, begun=hits)),
         (samples.counts(samples.SECOND), samples.state(samples.SECOND, at_ns, extents=none)),
         (failed, samples.state(CODEC, at_ns, ((0xc0000, 1984),), none)))
+    failures = tuple(
+        Failure(START_S + 3.0 * (number + 1), "codec", 128, "ENOMEM", "decoder", 4711, 0.005,
+                "no_room") for number in range(second // 3))
     verdict = Verdict(Outcome.AGREE, (), (), {}, (
         Coverage("reserved", hits + 2 * slow, hits + 2 * slow, {}, second, at_ns),))
     return View({**samples.IDENTITY, "patched": "yes" if patched else "no"},
                 (samples.AREA, samples.SECOND, CODEC), reading, verdict, records=hits + 3 * slow,
-                readings=2 * second)
+                readings=2 * second, failures=failures)
 
 
 def timeline(seconds: int = 20, patched: bool = True) -> Timeline:
     """Frames from the start, every two seconds."""
     found = Timeline()
     for second in range(0, seconds + 1, 2):
-        found.add(of_view(view(second, patched), tuple(
-            Failure(START_S + 3.0 * (number + 1), "codec", 128, "ENOMEM", "decoder", 4711, 0.005)
-            for number in range(second // 3))))
+        found.add(of_view(view(second, patched)))
     return found
 
 

@@ -10,7 +10,6 @@ from reference.browser import Browser
 
 from cmaobs.commands import running
 from cmaobs.config import Address
-from cmaobs.failures import Failure
 from cmaobs.observe import Observer
 from cmaobs.recording import RecordingSource
 from cmaobs.server import Health, Server
@@ -22,7 +21,6 @@ class Site:
 
     def __init__(self) -> None:
         self.view = View({}, ())
-        self.failures: tuple[Failure, ...] = ()
         self.health = Health(1000)
         self._address = Address("127.0.0.1", 0)
         self._server: Server | None = None
@@ -31,8 +29,7 @@ class Site:
 
     def start(self) -> None:
         """Answer."""
-        self._server = Server(self._address, lambda: self.view, self.health, None,
-                              lambda: self.failures)
+        self._server = Server(self._address, lambda: self.view, self.health)
         self._address = self._server.address
         self._server.__enter__()
 

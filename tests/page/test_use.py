@@ -13,9 +13,9 @@ from golden import samples, screens
 from reference.browser import Browser
 from reference.shown import shown
 
-from cmaobs.failures import Failure
 from cmaobs.state import AreaFacts
 from cmaobs.view import View
+from cmaobs.why import Failure
 from page.served import Site, show, unlawful
 
 _ACTIVE = "return document.activeElement.id"
@@ -58,8 +58,8 @@ def test_names_from_the_kernel_stay_text(browser: Browser, site: Site) -> None:
     view = dataclasses.replace(
         samples.view(), areas=(facts,), warnings=(f"warning {evil}",),
         identity={**samples.IDENTITY, "release": "<script>alert(1)</script>"},
-        reading=samples.reading(5, (samples.counts(facts), samples.state(facts))))
-    site.failures = (Failure(5.0, evil, 4, "ENOMEM", "<u>loader</u>", 7, 0.001),)
+        reading=samples.reading(5, (samples.counts(facts), samples.state(facts))),
+        failures=(Failure(5.0, evil, 4, "ENOMEM", "<u>loader</u>", 7, 0.001),))
     show(browser, site, view)
     browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
     browser.until("return document.querySelector('#numbers tbody tr')")
@@ -198,15 +198,17 @@ def test_who_holds_pages_and_buffers(browser: Browser, site: Site) -> None:
 
 
 def test_failures_one_by_one(browser: Browser, site: Site) -> None:
-    show(browser, site, samples.view())
+    unknown = dataclasses.replace(samples.view(), failures=())
+    show(browser, site, unknown)
     assert "1 allocation failed; none of them is known one by one." in browser.text()
-    site.failures = tuple(Failure(1767225600.0 + at, "reserved", at, "EBUSY", "loader", 7, 0.002)
-                          for at in (1, 2))
+    site.view = dataclasses.replace(unknown, failures=tuple(
+        Failure(1767225600.0 + at, "reserved", at, "EBUSY", "loader", 7, 0.002, "busy")
+        for at in (1, 2)))
     browser.until("return document.querySelectorAll('#failures tbody tr').length === 2")
     rows = browser.run("return [...document.querySelectorAll('#failures tbody tr')]"
                        ".map((row) => row.innerText.split('\\t').slice(1))")
-    assert rows == [["reserved", "2", "EBUSY", "loader[7]", "2 ms"],
-                    ["reserved", "1", "EBUSY", "loader[7]", "2 ms"]]
+    assert rows == [["reserved", "2", "EBUSY", "busy", "loader[7]", "2 ms"],
+                    ["reserved", "1", "EBUSY", "busy", "loader[7]", "2 ms"]]
 
 
 def test_areas_of_one_name_do_not_disturb_each_other(browser: Browser, site: Site) -> None:

@@ -22,6 +22,7 @@ GOOD = {
     "max-size": ("64M", 64 << 20), "ring-pages": ("256", 256), "root": ("/", "/"),
     "status": ("5", 5.0), "policy": ("rfc,merge", "rfc,merge"), "stacks": ("yes", True),
     "callers": ("no", False), "buffers": ("30s", 30.0), "lent": ("5m", 300.0),
+    "phases": ("yes", True),
     "evidence": ("/tmp/cma", "/tmp/cma"), "evidence-files": ("3", 3),
     "evidence-bytes": ("1M", 1 << 20), "web-config": ("web.yml", "web.yml"),
     "user": ("nobody", "nobody"),

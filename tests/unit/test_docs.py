@@ -13,7 +13,7 @@ from golden import samples
 
 from cmaobs import wire
 from cmaobs.recording import framing, readings
-from cmaobs.state import Owned
+from cmaobs.state import Owned, Stayed
 from manual.files import ROOT, made
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -51,14 +51,16 @@ def test_the_recording_reference_has_every_member() -> None:
     reading = dataclasses.replace(
         samples.view().reading or samples.reading(1), stacks={1: ("cma_alloc+0x0",)},
         stacks_failed=0, buffers=samples.buffers(),
-        owners=(Owned(0x40000, 4, 1, 1, "init", ("cma_alloc+0x0",)),))
+        owners=(Owned(0x40000, 4, 1, 1, "init", ("cma_alloc+0x0",)),),
+        stayed=(Stayed(0x40000, 1, ("lru",), 1, 2),))
     state = dataclasses.replace(reading.states[0], shrinker_batch=64)
     written = readings.reading_to_json(dataclasses.replace(reading, states=(state,)))
     # Counters, losses, stacks and slots are by names that other references have.
     for one in written["counts"]:
         one["counters"] = {}
         one["latencies"] = list(one["latencies"].values())
-        for latency in one["latencies"]:
+        one["phases"], one["moved"] = list(one.get("phases", {}).values()), {}
+        for latency in (*one["latencies"], *one["phases"]):
             latency["slots"] = {}
     members = set(_keys({**written, "losses": {}, "stacks": {}}))
     members |= set(readings.area_to_json(samples.AREA))

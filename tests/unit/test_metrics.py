@@ -73,7 +73,7 @@ def test_every_metric_of_the_table_is_there_and_no_other() -> None:
 def test_a_plain_kernel_lacks_exactly_what_the_table_says() -> None:
     """And nothing about deferring is zero where it does not exist."""
     missing = {metric.name for metric in metrics.METRICS
-               if metric.when in ("patched", "live", "callers", "buffers", "lent")}
+               if metric.when in ("patched", "live", "callers", "buffers", "lent", "phases")}
     assert set(table.BY_NAME) - WEB - _names(samples.plain_view()) == missing
     assert not [key for key in _values(samples.plain_view())
                 if "defer_hit" in key[1] or "deferred" in key[1]]

@@ -251,7 +251,7 @@ def test_every_counter_of_the_wire_is_tallied() -> None:
         "releases_direct": 1, "releases_rejected": 1, "release_pages_deferred": 3,
         "release_pages_direct": 4, "scans": 2, "scans_stopped": 1, "scan_pages_asked": 192,
         "scan_pages_returned": 100, "scan_pages_freed": 99, "counts": 1, "batch_writes": 1,
-        "batch_pages_freed": 6}
+        "batch_pages_freed": 6, "allocs_retried": 1, "alloc_retries": 2}
     assert set(expected) == set(samples.COUNTERS)
     tally = Tally()
     tally.read(reading(0, (counts(), state())))

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from cmaobs import metrics
 from cmaobs.commands import running
-from cmaobs.failures import KEPT, Failure, Failures
 from cmaobs.metrics.table import BY_NAME
 from cmaobs.observe import Observer
 from cmaobs.page import Page, data
@@ -33,12 +32,11 @@ from cmaobs.view import View
 from cmaobs.who import Holders
 
 ROOT = Path(__file__).parents[2]
-FAILED = Failure(1767225609.5, "reserved", 99999, "ENOMEM", "loader", 1000, 9e-7)
 
 
 def asked(view: View, path: str = "/view.json") -> Any:
     """What the page is told of the view, through JSON."""
-    answer = Page(lambda: view, lambda: (FAILED,), lambda: "ok").answer(path)
+    answer = Page(lambda: view, lambda: "ok").answer(path)
     assert answer is not None
     return json.loads(answer[1])
 
@@ -130,7 +128,7 @@ def test_the_areas_are_drawn_once_for_each_reading(monkeypatch: pytest.MonkeyPat
     real = data.areas
     monkeypatch.setattr(data, "areas", lambda view: drawn.append(view) or real(view))
     views = [samples.view()]
-    page = Page(lambda: views[-1], tuple, lambda: "ok")
+    page = Page(lambda: views[-1], lambda: "ok")
     for _ in range(3):
         page.answer("/view.json")
         views.append(dataclasses.replace(views[-1], records=views[-1].records + 1))
@@ -224,23 +222,9 @@ def test_a_divergence_is_told_as_explain_tells_it(tmp_path: Path) -> None:
     assert (before["title"], after["title"]) == ("Before", "After, as recorded")
     assert sum(before["rows"][0]["concerned"]) == 16
     assert len(found["operations"]) == len(found["time_line"]["bars"]) == 5
-    text = Page(lambda: view, tuple, lambda: "ok").answer("/divergence/0.txt")
+    text = Page(lambda: view, lambda: "ok").answer("/divergence/0.txt")
     assert text is not None
     assert text[1].decode().startswith(found["told"][0])
-
-
-def test_failures_are_found_where_a_reading_tells_of_them() -> None:
-    found = Failures()
-    for step in recordings.steps():
-        found.add(step)
-    assert found.latest == ()  # the readings there do not count it
-    for at in range(1, KEPT + 5):
-        failed = samples.alloc(at * 10, at * 10 + 5, 0, at, samples.Path.FAILED, ret=-12)
-        found.add(samples.batch(failed))
-        found.add(samples.reading(at * 10 + 9, (samples.counts(allocs_enomem=at), samples.state())))
-    assert [one.pages for one in found.latest] == list(range(5, KEPT + 5))
-    last = found.latest[-1]
-    assert (last.errno, last.area, last.comm, last.pid) == ("ENOMEM", "reserved", "loadmaker", 1000)
 
 
 def test_the_files_of_the_page_ask_nobody_else() -> None:

@@ -15,7 +15,7 @@ from cmaobs.events import RECORD
 from cmaobs.kernel.stacks import Stacks, numbers, symbolise
 from cmaobs.observe import Observer
 from cmaobs.recording import RecordingSource, columns, framing, readings
-from cmaobs.recording.writer import wire_layout_1
+from cmaobs.recording.writer import older_layouts
 from cmaobs.state import Reading
 
 KALLSYMS = """ffffffff81000000 T _text
@@ -114,7 +114,7 @@ def test_a_recording_of_the_version_before_is_still_read(tmp_path: Path) -> None
     new = columns.pack([batch(*rows)])
     head = len(new) - len(rows) * RECORD.size
     data = new[:head] + new[head:head + old * len(rows)]  # by column, the last eight left out
-    layout = readings.dump({"cmaobs": "0", "wire": wire_layout_1(), "identity": {}, "areas": [
+    layout = readings.dump({"cmaobs": "0", "wire": older_layouts()[1], "identity": {}, "areas": [
         readings.area_to_json(samples.AREA)]})
     (tmp_path / "a").write_bytes(b"".join((
         framing.file_header(), framing.pack_chunk(framing.IDENTITY, layout),

@@ -27,7 +27,8 @@ from cmaobs.server import Health, Server
 from cmaobs.web import config as web_config
 from cmaobs.web import gate as gates
 
-HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+# a salt that stays, so that each of pytest's processes has tests of the same names
+HASH = bcrypt.hashpw(b"secret", b"$2b$04$abcdefghijklmnopqrstuu").decode()
 TOKEN = "0123456789abcdef"
 USERS = f"basic_auth_users:\n  alice: {HASH}\n"
 TOKENS = f"bearer_tokens_sha256:\n  prometheus: {hashlib.sha256(TOKEN.encode()).hexdigest()}\n"

@@ -110,7 +110,7 @@ function drawFailures(failed) {
   table.hidden = !view.failures.length;
   table.tBodies[0].replaceChildren(...[...view.failures].reverse().map((one) => el("tr", {},
     el("td", {}, clock(one.wall_s)), el("td", { class: "untrusted" }, one.area), el("td", {}, exact(one.pages)),
-    el("td", {}, one.errno), el("td", { class: "wide untrusted" }, `${one.comm}[${one.pid}]`),
+    el("td", {}, one.errno), el("td", { title: one.told }, one.cause.replace("_", " ")), el("td", { class: "wide untrusted" }, `${one.comm}[${one.pid}]`),
     el("td", {}, lasted(one.duration_s)))));
 }
 
