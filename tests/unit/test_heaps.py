@@ -55,7 +55,9 @@ class Memory:
 
 def reader(memory: Memory, **lacking: int) -> HeapReader:
     plan = {"dmabuf_list": HEAD, "cma_heap_ops": OPS} | lacking
-    made = Plan("kprobe", False, {}, {}, STRUCTS, Ranges(0, 8, 16), 0, 0, 0, 8, False, **plan)
+    made = Plan(attach="kprobe", fallback=False, functions={}, phases={}, tracepoints={},
+                defines={}, structs=STRUCTS, ranges=Ranges(0, 8, 16), cma_areas=0,
+                cma_area_count=0, mem_section=0, max_areas=8, patched=False, **plan)
     return HeapReader(cast(AreaReader, memory), made)
 
 
