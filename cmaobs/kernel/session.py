@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import itertools
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -28,6 +26,7 @@ from cmaobs.kernel import (
 from cmaobs.kernel.areas import AreaReader
 from cmaobs.kernel.at_attach import AtAttach
 from cmaobs.kernel.counts import CountReader
+from cmaobs.kernel.flight import Flight
 from cmaobs.kernel.keepers import Keepers
 from cmaobs.kernel.libbpf import Maps
 from cmaobs.kernel.page_flags import Places
@@ -39,12 +38,8 @@ from cmaobs.source import Batch
 from cmaobs.state import AreaFacts, Losses, Reading
 
 _CONFIG = wire.Layout("cmaobs_config")
-_THREAD = wire.size("cmaobs_thread")
-_FRAME = wire.Layout("cmaobs_frame")
-_SLACK_NS = 50_000_000
 _LOOK_S, _LOOKS_S = 0.01, 2.0  # between two looks for what was in flight at attach; in all
 _BLIND_NS = 5_000_000_000  # taken to be over by then, where it cannot be looked for
-_THREAD_HEAD = _THREAD - wire.constant("CMAOBS_DEPTH") * _FRAME.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +91,8 @@ class Session:
         self._stayed = StayedPages(self._reader, self._vmemmap, self._plan.structs["page"],
                                    options.root)
         self._places = Places(options.root, options.lent_s)
-        self._watermark = 0
+        self._flight = Flight(self._loaded.maps["threads"], self._maps, options.max_threads,
+                              self._counts.in_flight)
         self._stopped = False
         self._attached_ns = self._in_flight = 0
         self._before: AtAttach | None = None
@@ -108,7 +104,8 @@ class Session:
         """Until every task was seen outside of an operation that began before the probes."""
         operations = [name for handler, name in self._plan.functions.items()
                       if handler not in ("contig", "free")]
-        before = AtAttach(self._options.root, operations, self._followed, self._reader.running)
+        before = AtAttach(self._options.root, operations, self._flight.followed,
+                          self._reader.running)
         if before.trouble:
             self._attached_ns = time.monotonic_ns() + _BLIND_NS
             return before
@@ -201,8 +198,7 @@ class Session:
                 due = time.monotonic() + self._options.reading_s
                 yield from self._reading_steps()
             else:
-                watermark = self._advance()
-                yield self._batch(watermark)
+                yield self._batch(self._flight.advance())
             if not self._stopped:
                 time.sleep(self._options.poll_s)
 
@@ -214,7 +210,7 @@ class Session:
         for _ in range(2):
             yield from self._reading_steps()
             time.sleep(self._options.poll_s)
-            yield self._batch(self._advance())
+            yield self._batch(self._flight.advance())
 
     def close(self) -> None:
         """Detach everything."""
@@ -229,12 +225,12 @@ class Session:
         The watermark is of before the snapshots: every record from before a
         snapshot is delivered ahead of it, and none is judged too early.
         """
-        watermark = self._advance()
+        watermark = self._flight.advance()
         yield self._batch(watermark)
         states = self._places.looked_up(self._reader.read(area) for area in self.areas)
         counts = self._counts.read()
         losses = self._losses()
-        yield self._batch(self._watermark)
+        yield self._batch(watermark)
         yield Reading(time_ns=time.monotonic_ns(), wall_s=time.time(), counts=counts,
                       states=states, losses=losses,
                       stacks=self._stacks.fresh() if self._stacks else {},
@@ -259,44 +255,6 @@ class Session:
         if self._stacks:
             self._stacks.note(data)
         return Batch(data, watermark_ns, phased)
-
-    def _advance(self) -> int:
-        """A time before which every operation has ended and sent its record.
-
-        An operation is counted as begun before it reads the clock: if none is
-        in flight after now was read, all that started before are over. Else
-        those in flight are looked up. One that has read the clock but has not
-        stored its frame yet would be overlooked; the probe cannot sleep there,
-        and _SLACK_NS covers it. Were that ever too short, the cross-check sees
-        an operation delivered late and says unknown.
-        """
-        now = time.monotonic_ns()
-        if self._counts.in_flight():
-            now = min(now - _SLACK_NS, *self._frames(), now)
-        self._watermark = max(self._watermark, now)
-        return self._watermark
-
-    def _frames(self) -> Iterator[int]:
-        """Start times of the operations in flight, ns."""
-        fd = self._loaded.maps["threads"]
-        # a key that is deleted meanwhile starts the walk again: bound it
-        for tid in itertools.islice(self._maps.keys(fd), 2 * self._options.max_threads):
-            value = self._maps.lookup(fd, tid, _THREAD)
-            if value is None:
-                continue
-            for level in range(min(_depth(value), wire.constant("CMAOBS_DEPTH"))):
-                frame = _FRAME.unpack(value, _THREAD_HEAD + level * _FRAME.size)
-                yield frame[0]
-
-    def _followed(self, tid: int) -> int:
-        """Operations in flight that the probes know of a thread."""
-        value = self._maps.lookup(self._loaded.maps["threads"], tid, _THREAD)
-        return _depth(value) if value else 0
-
-
-def _depth(thread: bytes) -> int:
-    """How many operations are nested; struct cmaobs_thread."""
-    return ctypes.c_uint32.from_buffer_copy(thread).value
 
 
 def open_session(options: Options) -> Session:
