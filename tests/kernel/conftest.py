@@ -22,17 +22,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                      "page_owner as well")
     parser.addoption("--source", default="6.1",
                      help="which source of deploy/kernel/matrix this kernel must be made of")
+    parser.addoption("--part", default=(1, 1), metavar="K/N", type=_part,
+                     help="the K-th of N parts of the files, dealt in turn")
+
+
+def _part(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    if not 0 < int(part) <= int(parts):
+        raise ValueError(text)
+    return int(part), int(parts)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On an unpatched kernel the tests of deferral are not collected: they ask for the patch."""
+    """What the kernel fits and the part holds: tests of deferral ask for the patch."""
     chosen, left = [], []
     for item in items:
         markers = {name: item.get_closest_marker(name) for name in ("patched", "source")}
         fits = all(config.getoption(f"--{name}") == marker.args[0]
                    for name, marker in markers.items() if marker)
         (chosen if fits else left).append(item)
-    items[:] = chosen
+    part, parts = config.getoption("--part")
+    files = sorted({item.path for item in chosen})
+    left += [item for item in chosen if files.index(item.path) % parts != part - 1]
+    items[:] = [item for item in chosen if files.index(item.path) % parts == part - 1]
     config.hook.pytest_deselected(items=left)
 
 

@@ -19,7 +19,7 @@ from cmaobs.recording import RecordingSource
 from kernel import sandbox
 from kernel.tools import AREA, CMAOBS, Area, Serve, cli, key_of, load, wait_for
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.patched("yes")]  # it is the same without
 BPF_DISABLED = Path("/proc/sys/kernel/unprivileged_bpf_disabled")
 NOBODY = 65534
 # A kernel address of x86-64 or arm64: hexadecimal, or as one number of a JSON or text file.

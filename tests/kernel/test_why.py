@@ -27,7 +27,8 @@ from kernel.pinning import pinned_page
 from kernel.stalling import allocates, draining_stalled
 from kernel.tools import AREA, Area, Sample, Serve, cli, key_of, wait_for
 
-pytestmark = pytest.mark.kernel
+# Areas of its own come with the test-only patches.
+pytestmark = [pytest.mark.kernel, pytest.mark.patched("yes")]
 
 WAYS = ("fentry", "kprobe")
 AREAS = (AREA, "camera", "codec")
