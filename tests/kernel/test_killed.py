@@ -28,8 +28,7 @@ def kprobes() -> set[str]:
     return {line.split()[2].split("+")[0] for line in lines}
 
 
-@pytest.mark.parametrize("attach", [pytest.param("kprobe", marks=pytest.mark.patched("yes")),
-                                    "fentry"])
+@pytest.mark.parametrize("attach", [pytest.param("kprobe", marks=pytest.mark.long), "fentry"])
 def test_kill_under_load_and_start_again(area: Area, tmp_path: Path, attach: str) -> None:
     held, probed = programs(), kprobes()
     busy = subprocess.Popen(

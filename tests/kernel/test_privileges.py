@@ -19,7 +19,7 @@ from cmaobs.recording import RecordingSource
 from kernel import sandbox
 from kernel.tools import AREA, CMAOBS, Area, Serve, cli, key_of, load, wait_for
 
-pytestmark = [pytest.mark.kernel, pytest.mark.patched("yes")]  # it is the same without
+pytestmark = [pytest.mark.kernel, pytest.mark.long]
 BPF_DISABLED = Path("/proc/sys/kernel/unprivileged_bpf_disabled")
 NOBODY = 65534
 # A kernel address of x86-64 or arm64: hexadecimal, or as one number of a JSON or text file.
@@ -75,7 +75,6 @@ def test_no_thread_has_a_privilege_and_everything_is_counted(area: Area, humble:
     wait_for(lambda: key_of("cma_lent_pages", area=AREA) in humble.scrape())
 
 
-@pytest.mark.long
 def test_no_answer_has_a_kernel_address(area: Area, humble: Serve) -> None:
     load("--source", "debugfs", "--operations", "20", "--rate", "0", "--duration", "60",
          "--seed", "1", "--sizes", "1,4")
@@ -91,7 +90,6 @@ def test_no_answer_has_a_kernel_address(area: Area, humble: Serve) -> None:
     assert ADDRESS.search(str(0xffffffff81000000))
 
 
-@pytest.mark.long
 def test_its_recording_has_stacks_by_name_and_no_addresses(humble: Serve) -> None:
     assert humble.stop() in (0, 3), humble.output()
     assert "without privileges" in humble.output()
@@ -105,7 +103,6 @@ def test_its_recording_has_stacks_by_name_and_no_addresses(humble: Serve) -> Non
     source.close()
 
 
-@pytest.mark.long
 def test_cap_bpf_is_kept_where_the_kernel_lets_nobody_else_read_maps() -> None:
     """Kernels before 5.19: here what cannot be used is made up, and what is kept is real."""
     code = ("from cmaobs.kernel import privileges; from pathlib import Path; "
@@ -146,14 +143,12 @@ def serves(area: Area, directory: Path, command: Callable[[int], list[str]], lis
     return status
 
 
-@pytest.mark.long
 def test_it_runs_as_its_unit_has_it(area: Area, directory: Path) -> None:
     """Never root, three capabilities, no socket but the one that listens, its system calls only."""
     status = serves(area, directory, lambda fd: sandbox.command(fd, NOBODY), "fd:3")
     assert re.search(r"^Seccomp:\t2$", status, re.MULTILINE)
 
 
-@pytest.mark.long
 def test_it_runs_as_its_image_has_it(area: Area, tmp_path: Path) -> None:
     """Root with the capabilities that deploy/container names, and no others."""
     given = re.search(r"--cap-add=(\S+)", (sandbox.ROOT / "deploy/container/Containerfile")

@@ -31,7 +31,7 @@ def test_the_screen_shows_what_the_kernel_does(area: Area) -> None:
         assert deferred == 24
         top.until(lambda text: re.search(
             rf"^{AREA} +{pages} \[#+=\.+\] +{share} +{deferred} ", text, re.MULTILINE))
-        failure = re.search(rf"{AREA} +{1 << 20} pages +ENOMEM +(\S+)/(\d+)",
+        failure = re.search(rf"{AREA} +{1 << 20} pages +ENOMEM +oversize +(\S+)/(\d+)",
                             top.until("latest failures"))
         assert failure
         assert int(failure[2]) == os.getpid()
