@@ -49,7 +49,7 @@ setup-test:
 setup-matrix:
 	@deploy/setup deploy/packages deploy/packages.test deploy/packages.matrix
 
-## make kernel        the device's kernel, from the cache or built (3 to 5 minutes)
+## make kernel        the device's kernel, from the cache or built (6 to 7 minutes)
 kernel: setup
 	@deploy/kernel/build
 
