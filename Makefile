@@ -14,9 +14,10 @@ BUILD := deploy/kernel/build --source $(SOURCE)
 GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:16M:2" --timeout 1500
 
 .PHONY: help run test demo docs setup setup-test setup-matrix kernel lint test-unit test-page test-lane \
-	test-vm test-device test-plain test-matrix test-defects test-defects-debug test-owner test-system \
-	check-kernel test-faults setup-package package test-package soak-debug soak-model overhead report bench-check \
-	whatif-check bench-whatif soak clean
+	setup-arm64 test-arm64 test-vm test-device test-plain test-matrix test-defects test-defects-debug test-owner test-users \
+	test-system \
+	check-kernel test-faults setup-package package test-package soak-debug soak-model setup-bench bench bench-scrape report bench-check \
+	whatif-check bench-whatif bench-day soak clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -30,7 +31,7 @@ run: setup
 ## make test          lint, unit and property tests here, kernel tests in the device
 test: lint test-unit test-page
 	@$(MAKE) --no-print-directory -j2 --output-sync=target \
-		test-device-1of2 test-device-2of2 test-plain test-vm test-system
+		test-device-1of2 test-device-2of2 test-plain-brief test-system test-vm
 
 ## make demo          replay a recording that comes with the package: no root, no kernel
 demo:
@@ -49,9 +50,13 @@ setup-test:
 setup-matrix:
 	@deploy/setup deploy/packages deploy/packages.test deploy/packages.matrix
 
-## make kernel        the device's kernel, from the cache or built (6 to 7 minutes)
+## make kernel        the device's kernel, from the cache or built (5 minutes)
 kernel: setup
 	@deploy/kernel/build
+
+setup-arm64:
+	@deploy/setup deploy/packages deploy/packages.test deploy/packages.arm64
+	@deploy/vm/arm64
 
 ## make lint          ruff, mypy, shellcheck, and that every test can be loaded
 lint: setup-test
@@ -60,13 +65,13 @@ lint: setup-test
 	$(PYTHON) -m mypy --strict deploy/vm/device
 	$(PYTEST) --collect-only tests >/dev/null
 	shellcheck -x deploy/setup deploy/vm/live deploy/vm/run deploy/vm/device/guest.sh \
-		deploy/kernel/build deploy/kernel/check deploy/kernel/soak deploy/report/run deploy/debian/build \
+		deploy/vm/arm64 deploy/vm/device/init.sh deploy/kernel/build deploy/kernel/check deploy/kernel/soak deploy/report/run deploy/debian/build \
 		deploy/debian/test deploy/debian/cmaobs.sh deploy/debian/postinst deploy/debian/prerm \
 		deploy/debian/postrm tests/sanitized tests/soak/run .ci/run
 
 ## make test-unit     no kernel needed
 test-unit: setup-test
-	$(PYTEST) -n auto tests/unit tests/property
+	$(PYTEST) -n auto -m "not vm" tests/unit tests/property tests/vm
 
 ## make test-page     the page at / in a real Chromium, from recordings; no kernel needed
 test-page: setup-test
@@ -79,7 +84,7 @@ soak-model: setup-test
 ## make test-lane     the compiled fast lane under the address and undefined behaviour sanitizers
 test-lane: setup-test
 	tests/sanitized tests/property/test_lane.py tests/property/test_whatif.py tests/property/test_whatif_input.py \
-		tests/unit/test_sanity.py tests/unit/test_ring.py tests/unit/test_recording_damage.py
+		tests/property/test_whatif_quick.py tests/unit/test_whatif_waiting.py tests/unit/test_sanity.py tests/unit/test_ring.py tests/unit/test_recording_damage.py
 
 ## make test-device   inside the device: probes, counts, rules and verdicts on the patched kernel
 test-device: test-device-1of1
@@ -87,19 +92,34 @@ test-device: test-device-1of1
 # A guest under emulation keeps one core busy: two, with a part each, run in the time of one.
 test-device-%: setup-test
 	@kernel=$$($(BUILD)) && CMAOBS_KERNEL=$$kernel \
-		$(GUEST) -- $(PYTEST) -m "kernel and not long" tests/kernel --patched yes --source $(SOURCE) \
-		--part $(subst of,/,$*)
+		$(GUEST) -- $(PYTEST) --durations=12 -m "kernel and not long" tests/kernel --patched yes \
+		--source $(SOURCE) --part $(subst of,/,$*)
 
-## make test-plain    the same on a kernel without the patches
-test-plain: setup-test
+## make test-plain    the same on a kernel without the patches; of these, make test has the brief part
+# What differs there most: the plan, the counts, the model's policy, and that nothing is deferred.
+PLAIN := $(addprefix tests/kernel/test_,commands.py known_workload.py concurrent.py trial.py)
+test-plain: PLAIN := tests/kernel
+test-plain test-plain-brief: setup-test
 	@kernel=$$($(BUILD) --series none --drop-tree) && CMAOBS_KERNEL=$$kernel \
-		$(GUEST) -- $(PYTEST) -m "kernel and not long" tests/kernel --patched no --source $(SOURCE)
+		$(GUEST) -- $(PYTEST) --durations=12 -m "kernel and not long" $(PLAIN) --patched no --source $(SOURCE)
 
 ## make test-matrix   tests/kernel on the other kernels of deploy/kernel/matrix, patched and not
 test-matrix: setup-matrix
 	@for source in $(filter-out $(firstword $(SOURCES)),$(SOURCES)); do \
 		$(MAKE) --no-print-directory SOURCE=$$source test-device test-plain || exit; \
 	done
+
+## make test-arm64    tests/kernel on arm64, patched and not, with areas of a device tree; before a release (docs/kernels.md)
+test-arm64: setup-arm64
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-arm64-yes test-arm64-no
+
+# The areas are the device tree's, but for one that no device tree can have. The pool for DMA in
+# atomic context would take 32 pages of the default area, which tests want empty.
+test-arm64-%:
+	@kernel=$$(deploy/kernel/build --arch arm64 $(if $(filter no,$*),--series none)) && CMAOBS_KERNEL=$$kernel \
+		$(DEVICE) --append "cma_defer_batch=64 cma_test_areas=codec:16M:2" \
+		--append initcall_blacklist=dma_atomic_pool_init --timeout 7200 -- \
+		$(PYTEST) -m "kernel and not long" tests/kernel --patched $*
 
 ## make test-defects  each seeded defect on a kernel that makes mistakes on demand; DEFECTS=FILE writes the table
 test-defects: setup-test
@@ -123,6 +143,13 @@ test-owner: setup-test
 		$(GUEST) --append page_owner=on -- $(PYTEST) -m kernel tests/kernel/test_owner.py \
 		--patched owner --source $(SOURCE)
 
+## make test-users    a kernel with drivers that allocate: a camera, and huge pages
+# More memory would put the default area beyond the 32 bits of vimc's DMA mask.
+test-users: setup-test
+	@kernel=$$($(BUILD) --flavour users --drop-tree) && CMAOBS_KERNEL=$$kernel \
+		$(DEVICE) --memory 2560M --append "cma_defer_batch=64 vimc.allocator=1 hugetlb_cma=1G" --timeout 1500 \
+		-- $(PYTEST) -m kernel tests/kernel/test_users.py --patched users --source $(SOURCE)
+
 ## make test-system   a real Prometheus and a real Chromium look at the device
 test-system: setup-test
 	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel $(PYTEST) -m vm tests/system
@@ -135,10 +162,20 @@ check-kernel: setup-matrix
 soak-debug: setup-test
 	SOURCE=$(SOURCE) deploy/kernel/soak $(or $(SECONDS_OF_LOAD),300)
 
-## make overhead      what the probes add to an allocation, in guest instructions
-overhead: setup-test
-	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel $(DEVICE) --icount --cpus 1 \
-		--append "cma_defer_batch=64" -- $(PYTHON) tests/bench/overhead.py
+setup-bench:
+	@deploy/setup deploy/packages deploy/packages.test deploy/packages.bench
+
+## make bench         what observing costs, beside bpftrace, bcc and perf: docs/performance.md; TIME=1 measures time, and prints
+bench: setup-bench
+	@mkdir -p build/bench
+	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel \
+		$(DEVICE) $(if $(TIME),,--icount) --cpus 1 --timeout 1500 --append "cma_defer_batch=64" -- \
+		env PYTHONPATH=.:tests $(PYTHON) -m bench.cost device build/bench
+	@PYTHONPATH=.:tests $(PYTHON) -m bench.cost table build/bench $(if $(TIME),,docs/performance.md)
+
+## make bench-scrape  what a scrape takes with 1, 16 and 64 areas; no kernel
+bench-scrape: setup-test
+	@PYTHONPATH=.:tests $(PYTHON) -m bench.scraping
 
 ## make report        deferred freeing on and off, compared: a page and a CSV (half an hour; QUICK=1: minutes)
 report: setup-test
@@ -163,6 +200,10 @@ whatif-check: setup-test
 ## make bench-whatif  operations replayed per second of one processor, by policy; OPERATIONS=N
 bench-whatif: setup-test
 	@PYTHONPATH=.:tests $(PYTHON) tests/bench/replaying.py $(or $(OPERATIONS),1000000)
+
+## make bench-day     cmaobs whatif on a recording of a day, from the command line to the report; OPERATIONS=N THREADS=N
+bench-day: setup-test
+	@PYTHONPATH=.:tests $(PYTHON) tests/bench/day.py $(or $(OPERATIONS),10000000) $(or $(THREADS),4)
 
 ## make soak          10 million operations in the device: no false alarm; KIND=patched|batch0|plain OPERATIONS=N WAY=live|record
 soak: setup-test

@@ -6,6 +6,8 @@ cmaobs.model holds what was seen against these; cmaobs.whatif acts by them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cmaobs.runs import Run, bits, first_fit
 from cmaobs.state import AreaFacts
 from cmaobs.steps import Extent, Policy, State
@@ -42,19 +44,26 @@ def place(policy: Policy, state: State, count: int, align: int, start: int = 0) 
     """R4: the granule that is picked; under prefer_deferred the lowest one inside an extent."""
     facts, clear = state.facts, ~state.reserved
     if policy.prefer_deferred:
-        found = [at for e in state.extents if e.pages >= count
-                 and (at := lowest(facts, clear & _inside(facts, e), count, align, start))
-                 is not None]
-        if found:
-            return min(found)
+        found = preferred(facts, sorted((e.pfn, e.pages) for e in state.extents), clear, count,
+                          align, start)
+        if found is not None:
+            return found
     return lowest(facts, clear, count, align, start)
 
 
-def _inside(facts: AreaFacts, extent: Extent) -> int:
-    """The granules all of whose pages are in the extent."""
+def preferred(facts: AreaFacts, extents: Iterable[Run], clear: int, count: int, align: int,
+              start: int = 0) -> int | None:
+    """The first granule of the lowest run of clear bits inside one extent; extents ascending."""
+    found = (lowest(facts, clear & _inside(facts, *extent), count, align, start)
+             for extent in extents if extent[1] >= count)
+    return next((at for at in found if at is not None), None)
+
+
+def _inside(facts: AreaFacts, pfn: int, pages: int) -> int:
+    """The granules all of whose pages are in the run."""
     order = facts.order_per_bit
-    first = -(-(extent.pfn - facts.base_pfn) >> order)  # rounded up
-    end = (extent.pfn + extent.pages - facts.base_pfn) >> order
+    first = -(-(pfn - facts.base_pfn) >> order)  # rounded up
+    end = (pfn + pages - facts.base_pfn) >> order
     return bits(first, end - first) if end > first else 0
 
 

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = args.run(args)
         sys.stdout.flush()
     except CmaobsError as error:
-        print(f"error: {error.message}\n{error.remedy}", file=sys.stderr)
+        print(f"error: {error.message}\n  remedy: {error.remedy}", file=sys.stderr)
         return ERROR
     except BrokenPipeError:
         # Who reads has seen enough. Python would try to flush once more at exit.

@@ -45,7 +45,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 9759)
 class Settings:
     """What a command runs with. Times in seconds, sizes in bytes.
 
-    duration, record, max_size, status, evidence, web_config, user: None means without.
+    duration, record, max_size, status, evidence, web_config, user, max_rate: None means without.
     policy: its name; None is the one that fits the kernel.
     """
 
@@ -64,6 +64,7 @@ class Settings:
     buffers: float | None = None
     lent: float | None = None
     phases: bool = False
+    max_rate: int | None = None
     evidence: str | None = None
     evidence_files: int = 16
     evidence_bytes: int = 64 << 20
@@ -193,6 +194,9 @@ OPTIONS = (
            bare="10s"),
     Option("phases", "yes|no", _yes_no, "find out where the time of allocations goes: waiting, "
            "isolating, draining, reclaiming, migrating, testing (default no)", bare="yes"),
+    Option("max-rate", "N", _number(1, 999_999_999), "while there are more operations a second, "
+           "withhold phases, then stacks, then records, without which the verdict is unknown; "
+           "counts stay exact (default: no limit)"),
     Option("evidence", "DIR", _path, "keep a small recording of each divergence in this directory, "
            "which is made if it is missing"),
     Option("evidence-files", "N", _number(1, 100_000), "so many of them at most; the oldest go "

@@ -21,6 +21,7 @@ class Kind(IntEnum):
     SCAN = wire.constant("CMAOBS_SCAN")
     COUNT = wire.constant("CMAOBS_COUNT")
     BATCH = wire.constant("CMAOBS_BATCH")
+    POLICY = wire.constant("CMAOBS_POLICY")
     CONTIG = wire.constant("CMAOBS_CONTIG")
     FREE = wire.constant("CMAOBS_FREE")
 

@@ -173,7 +173,7 @@ class Observer:
             self._checker.advance(self._watermark_ns)
             if self._keeper is not None and self.view.reading is not None:
                 self._keeper.told(self._checker.verdict(), self.view.reading)
-            self.view = dataclasses.replace(self.view, verdict=self._verdict())
+            self.view = dataclasses.replace(self.view, verdict=self._verdict(self.view.reading))
 
     def _batch(self, batch: Batch) -> None:
         count = len(batch.data) // RECORD.size
@@ -247,7 +247,7 @@ class Observer:
         self._why.read(reading, self._watermark_ns)
         self._operations, self._gaps, self._unjudged = [], [], 0
         self.view = dataclasses.replace(
-            self.view, reading=reading, verdict=self._verdict(), tallied=self._tally.result,
+            self.view, reading=reading, verdict=self._verdict(reading), tallied=self._tally.result,
             stacks={**self.view.stacks, **reading.stacks} if reading.stacks else self.view.stacks,
             warnings=self._warnings(), unjudged=0, readings=self._readings,
             holders=self._follower.holders if self._follower else None,
@@ -267,16 +267,21 @@ class Observer:
         for state in reading.states:
             checker.observe(state)
 
-    def _verdict(self) -> Verdict | None:
+    def _verdict(self, latest: Reading | None) -> Verdict | None:
         if self._checker is None:
             return None
         verdict = self._checker.verdict()
         if self._keeper is not None:
             verdict = self._keeper.named(verdict)
         tallied = self._tally.result
-        if not tallied.mismatched:
+        reasons = []
+        if tallied.mismatched:
+            reasons.append(f"counts made in the kernel and records differ in {tallied.mismatched} "
+                           f"readings: {tallied.mismatches[0]}")
+        if latest is not None and "records" in latest.withheld and latest.withheld["records"].now:
+            reasons.append("records are withheld: there are more operations a second than "
+                           "--max-rate")
+        if not reasons:
             return verdict
-        reason = (f"counts made in the kernel and records differ in {tallied.mismatched} "
-                  f"readings: {tallied.mismatches[0]}")
         outcome = Outcome.UNKNOWN if verdict.outcome is Outcome.AGREE else verdict.outcome
-        return dataclasses.replace(verdict, outcome=outcome, reasons=(*verdict.reasons, reason))
+        return dataclasses.replace(verdict, outcome=outcome, reasons=(*verdict.reasons, *reasons))

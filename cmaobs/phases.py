@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Where the time of an allocation went: struct cmaobs_phased, decoded. Pure.
 
-Times are ns. What no phase explains is the rest; phases and rest add up to the whole.
+Times are ns. What no phase explains is unexplained; phases and that add up to the whole.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cmaobs.events import RECORD
 from cmaobs.state import AreaFacts
 
 NAMES = ("waiting", "flushing", "isolating", "draining", "reclaiming", "migrating", "testing",
-         "rest")
+         "unexplained")
 """enum cmaobs_phase, in its order."""
 
 KEPT = 10  # the slowest allocations of an area
@@ -68,9 +68,9 @@ class Phased(NamedTuple):
 
     @property
     def phases(self) -> dict[str, int]:
-        """ns by name, the rest included; those of 0 ns are left out."""
+        """ns by name, what is unexplained included; those of 0 ns are left out."""
         found = {name: getattr(self, f"{name}_ns") for name in NAMES[:-1]}
-        found["rest"] = self.whole_ns - sum(found.values())
+        found["unexplained"] = self.whole_ns - sum(found.values())
         return {name: ns for name, ns in found.items() if ns}
 
 

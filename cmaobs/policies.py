@@ -14,6 +14,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "oldest-first": {"oldest_first": True},
     "keep-at-zero": {"flush_at_zero": False},
 }
+# enum cma_defer_policy of the patch series: what the area's file is given, and what it changes.
+BY_AREA: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("first-fit", {}),
+    ("deferred-first", {"prefer_deferred": True, "flush_overlap": True}),
+)
 KNOWN = ("rfc (deferred freeing), or plain (a kernel without it); behind rfc any of ,merge "
          "(adjacent extents may become one) ,oldest-first (scans take the oldest extent first) "
          ",keep-at-zero (batch = 0 keeps what is deferred)")
@@ -31,6 +36,21 @@ def parse(name: str) -> Policy:
     for variant in variants:
         policy = replace(policy, **VARIANTS[variant])
     return policy
+
+
+def of_area(base: Policy, number: int | None) -> Policy | None:
+    """The policy of an area whose member policy is number, None on a kernel without the member.
+
+    None where the number is not known here.
+    """
+    if number is None:
+        return base
+    return replace(base, **BY_AREA[number][1]) if number < len(BY_AREA) else None
+
+
+def name_of(number: int) -> str:
+    """As the area's file has it; the number where it is not known here."""
+    return BY_AREA[number][0] if number < len(BY_AREA) else str(number)
 
 
 def named(name: str) -> str:

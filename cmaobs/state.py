@@ -7,13 +7,20 @@ stands for "this kernel has no such field", which is not zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from cmaobs.buffers import Buffers
 
 Run = tuple[int, int]  # (first pfn, pages)
+# Names of the default area: of the command line or the kernel's configuration, of a device tree.
+DEFAULT_AREAS = ("reserved", "linux,cma")
+
+
+def default_area(names: Container[str]) -> str | None:
+    """Which of these areas is the default one, by its name."""
+    return next((name for name in DEFAULT_AREAS if name in names), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,8 @@ class AreaFacts:
 
     def holds(self, pfn: int, pages: int) -> bool:
         """Whether all these pages are the area's, and of one range."""
+        if not self.ranges:
+            return self.base_pfn <= pfn and pfn + pages <= self.base_pfn + self.count
         return any(first <= pfn and pfn + pages <= first + count for first, count in self.runs)
 
 
@@ -72,6 +81,7 @@ class AreaState:
     fault: why the reading cannot be used, or an empty string.
     shrinker_batch: the batch member of the area's shrinker, pages; 0 is the core's default.
     placed: where that was looked up for this reading; right after it, and as loosely.
+    policy: enum cma_defer_policy of the series; cmaobs.policies has the names.
     """
 
     facts: AreaFacts
@@ -88,6 +98,7 @@ class AreaState:
     fault: str = ""
     shrinker_batch: int | None = None
     placed: Placed | None = None
+    policy: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +173,17 @@ class Stayed(NamedTuple):
     owner: str = ""
 
 
+class Withheld(NamedTuple):
+    """Of a feature that --max-rate may withhold.
+
+    now: whether it does. count: what was not told for that so far: records, stacks, or allocations
+    whose phases were not followed.
+    """
+
+    now: bool
+    count: int  # type: ignore[assignment]  # hides tuple.count
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Everything the kernel maps and a snapshot say at one time.
@@ -170,7 +192,8 @@ class Reading:
     once, with the reading after the first record that has it. stacks_failed: operations whose stack
     could not be kept; None where none are taken. buffers: dma-bufs and who holds them, where that
     was looked up for this reading. owners: of pages that were allocated when the observer came,
-    with the first reading. stayed: pages that were busy since the reading before.
+    with the first reading. stayed: pages that were busy since the reading before. withheld: by
+    feature of cmaobs.guard, of those in use; nothing without --max-rate, and in recordings.
     """
 
     time_ns: int
@@ -183,3 +206,4 @@ class Reading:
     buffers: Buffers | None = None
     owners: tuple[Owned, ...] = ()
     stayed: tuple[Stayed, ...] = ()
+    withheld: Mapping[str, Withheld] = field(default_factory=dict)

@@ -37,6 +37,11 @@ class Policy:
     keep: int | None = None
     own: frozenset[str] = frozenset()
 
+    @property
+    def by_extent(self) -> bool:
+        """Whether what an allocation does depends on where extents end, beyond R5."""
+        return self.prefer_deferred or self.flush_overlap
+
 
 RFC = Policy()
 PLAIN = Policy(deferral=False)

@@ -15,7 +15,7 @@ from typing import Any
 from cmaobs import declared
 
 _FORMATS = {"uint64_t": "Q", "int64_t": "q", "uint32_t": "I", "int32_t": "i",
-            "uint16_t": "H", "uint8_t": "B"}
+            "uint16_t": "H", "int16_t": "h", "uint8_t": "B"}
 
 
 def header_text() -> str:

@@ -29,7 +29,7 @@ def made() -> Dashboard:
     found = board("CMA: one device", "cmaobs-device",
                   "What the areas of one device hold, who gets what how fast, and what is kept "
                   "aside.", several=False)
-    for add in (_now, _pages, _operations, _latency, _deferred):
+    for add in (_now, _pages, _operations, _latency, _failures, _phases, _deferred):
         add(found)
     return found
 
@@ -82,18 +82,10 @@ def _operations(found: Dashboard) -> None:
         "away, then taken from the buddy. failed: NULL.",
         (queries.rate("cma_alloc_total", "area, path"), "{{area}} {{path}}"), stacked=True))
     found.with_panel(series(
-        "Failures by error", A_SECOND, "ENOMEM: no run long enough. EBUSY: pages could not be "
-        "moved away. EINTR: the caller was killed.",
-        (queries.rate("cma_alloc_failures_total", "area, errno"), "{{area}} {{errno}}")))
-    found.with_panel(series(
         "Pages granted and released", PAGES_A_SECOND, "Pages a second that callers got and gave "
         "back. Lines that part for long: pages are piling up.",
         (queries.rate("cma_alloc_pages_total", "area", 'path!="failed"'), "{{area}} granted"),
         (queries.rate("cma_release_pages_total", "area"), "{{area}} released")))
-    found.with_panel(series(
-        "Attempts on the contig path", A_SECOND, "Calls of alloc_contig_range by result. EBUSY is "
-        "tried again further up: it costs time, and only the last one fails.",
-        (queries.rate("cma_contig_total", "area, result"), "{{area}} {{result}}")))
 
 
 def _latency(found: Dashboard) -> None:
@@ -114,6 +106,45 @@ def _latency(found: Dashboard) -> None:
         "buddy at once. " + queries.QUANTILE_MEANS,
         (queries.quantile(0.99, "cma_release_duration_seconds", "area, kind"),
          "{{area}} {{kind}}"), log=True))
+
+
+def _failures(found: Dashboard) -> None:
+    found.with_row(row("Failures and busy pages"))
+    found.with_panel(series(
+        "Failures by cause", A_SECOND, queries.CAUSES_MEAN,
+        (queries.rate("cma_alloc_failure_causes_total", "area, cause"), "{{area}} {{cause}}"),
+        stacked=True))
+    found.with_panel(series(
+        "Failures by error", A_SECOND, "ENOMEM: no run long enough. EBUSY: pages could not be "
+        "moved away. EINTR: the caller was killed.",
+        (queries.rate("cma_alloc_failures_total", "area, errno"), "{{area}} {{errno}}")))
+    found.with_panel(series(
+        "Attempts on the contig path", A_SECOND, "Calls of alloc_contig_range by result. EBUSY is "
+        "tried again further up: it costs time, and only the last one fails.",
+        (queries.rate("cma_contig_total", "area, result"), "{{area}} {{result}}")))
+    found.with_panel(series(
+        "Retries", A_SECOND, "Allocations that tried more than one place because the first was "
+        "busy, and the places that they tried beyond it.",
+        (queries.rate("cma_alloc_retried_total", "area"), "{{area}} allocations"),
+        (queries.rate("cma_alloc_retries_total", "area"), "{{area}} places")))
+
+
+def _phases(found: Dashboard) -> None:
+    found.with_row(row("Phases of allocations (empty without --phases)"))
+    found.with_panel(series(
+        "Time by phase", SECONDS, "Seconds that allocations spend in each phase, in a second. "
+        + queries.PHASES_MEAN,
+        (queries.rate("cma_alloc_phase_duration_seconds_sum", "area, phase"),
+         "{{area}} {{phase}}"), stacked=True))
+    found.with_panel(series(
+        "p99 by phase", SECONDS, "99 % of the allocations that had the phase spent less in it. "
+        + queries.QUANTILE_MEANS,
+        (queries.quantile(0.99, "cma_alloc_phase_duration_seconds", "area, phase"),
+         "{{area}} {{phase}}"), log=True))
+    found.with_panel(series(
+        "Pages moved", PAGES_A_SECOND, "Pages that allocations isolated, and of them migrated, "
+        "reclaimed, or not to be moved (failed, each time that it was tried).",
+        (queries.rate("cma_alloc_moved_pages_total", "area, what"), "{{area}} {{what}}")))
 
 
 def _deferred(found: Dashboard) -> None:

@@ -59,6 +59,9 @@ def made() -> Dashboard:
             "Allocations", A_SECOND, "Allocations by device and path.",
             (queries.rate("cma_alloc_total", "instance, path"), "{{instance}} {{path}}")))
         .with_panel(series(
+            "Failures by cause", A_SECOND, queries.CAUSES_MEAN,
+            (queries.rate("cma_alloc_failure_causes_total", "cause"), "{{cause}}"), stacked=True))
+        .with_panel(series(
             "Share from the deferred list", SHARE,
             "Granted allocations that the deferred list served; nothing where the kernel does not "
             "defer.", (queries.HIT_SHARE, ONE)))

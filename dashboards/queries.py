@@ -29,9 +29,18 @@ HITS = rate("cma_alloc_total", where='path="defer_hit"')
 HIT_SHARE = f"{HITS} / ({GRANTED} > 0)"
 FAILED = rate("cma_alloc_failures_total", where='errno!="EINTR"')
 FAILED_SHARE = f"{FAILED} / ({rate('cma_alloc_total')} > 0)"
+CAUSES_MEAN = (
+    "no_room: fewer pages were clear than it asked for. fragmented: enough, but in no run. busy: "
+    "pages could not be moved away. oversize: more than the area has. docs/why.md has all.")
+TRIED_AGAIN = f"{rate('cma_alloc_retried_total')} / ({rate('cma_alloc_total')} > 0)"
 IN_USE = f"cma_allocated_pages{{{OF}}} / cma_area_pages{{{OF}}}"
 FRAGMENTATION = (f"1 - cma_largest_clear_run_pages{{{OF}}} / "
                  f"((cma_area_pages{{{OF}}} - cma_allocated_pages{{{OF}}}) > 0)")
+_PHASE_TIME = "cma_alloc_phase_duration_seconds_sum"
+PHASE_SHARE = (f"{rate(_PHASE_TIME, 'instance, area, phase')} / on (instance, area) group_left () "
+               f"({rate(_PHASE_TIME)} > 0)")
+PHASES_MEAN = ("waiting: for another allocation. draining: pages off per-CPU lists. migrating: "
+               "moving pages away. unexplained: in none. Empty without `--phases`.")
 GRANTED_P99 = quantile(0.99, "cma_alloc_duration_seconds", "instance, area", 'path!="failed"')
 
 FRAGMENTATION_MEANS = (

@@ -11,6 +11,7 @@ from dashboards.panels import (
     COUNT,
     OF,
     PAGES,
+    PAGES_A_SECOND,
     RATE,
     SECONDS,
     SHARE,
@@ -30,7 +31,7 @@ def made() -> Dashboard:
     found = board("CMA: what is wrong", "cmaobs-wrong",
                   "Failures, slowness, leaks, broken rules, and what the observer missed. All zero "
                   "or flat is how it should be.")
-    for add in (_now, _kernel, _rules, _observer):
+    for add in (_now, _kernel, _busy, _rules, _observer):
         add(found)
     return found
 
@@ -59,14 +60,13 @@ def _now(found: Dashboard) -> None:
 def _kernel(found: Dashboard) -> None:
     found.with_row(row("Allocations"))
     found.with_panel(series(
+        "Failures by cause", A_SECOND, queries.CAUSES_MEAN,
+        (queries.rate("cma_alloc_failure_causes_total", "instance, area, cause"),
+         ONE + " {{cause}}"), stacked=True))
+    found.with_panel(series(
         "Failures by error", A_SECOND, "ENOMEM: no run long enough, see fragmentation and use. "
         "EBUSY: pages could not be moved away. EINTR: the caller was killed.",
         (queries.rate("cma_alloc_failures_total", "instance, area, errno"), ONE + " {{errno}}")))
-    found.with_panel(series(
-        "Tried in vain", SHARE, "Share of alloc_contig_range calls that found pages busy: the area "
-        "is lent to users that hold on to it.",
-        (queries.rate("cma_contig_total", where='result="EBUSY"')
-         + f" / ({queries.rate('cma_contig_total')} > 0)", ONE)))
     found.with_panel(series(
         "Longest clear run against what is clear", PAGES, "Far apart: fragmented. Both low: full.",
         (f"cma_largest_clear_run_pages{{{OF}}}", ONE + " longest"),
@@ -79,6 +79,26 @@ def _kernel(found: Dashboard) -> None:
         "Rejected releases", A_SECOND, "cma_release of pages that are not the area's: a caller "
         "mixes up its pages.",
         (queries.rate("cma_release_total", where='kind="rejected"'), ONE)))
+
+
+def _busy(found: Dashboard) -> None:
+    found.with_row(row("Busy pages, and where time goes"))
+    found.with_panel(series(
+        "Tried in vain", SHARE, "Share of alloc_contig_range calls that found pages busy: the area "
+        "is lent to users that hold on to it.",
+        (queries.rate("cma_contig_total", where='result="EBUSY"')
+         + f" / ({queries.rate('cma_contig_total')} > 0)", ONE)))
+    found.with_panel(series(
+        "Tried several places", SHARE, "Share of allocations that found their first place busy. "
+        "Each further place costs a whole alloc_contig_range.", (queries.TRIED_AGAIN, ONE)))
+    found.with_panel(series(
+        "Pages that would not move", PAGES_A_SECOND, "Pages that migration gave up, each time that "
+        "it tried: pinned, or under I/O. `cmaobs check` tells the first of each place. Empty "
+        "without `--phases`.",
+        (queries.rate("cma_alloc_moved_pages_total", where='what="failed"'), ONE)))
+    found.with_panel(series(
+        "Share of the time by phase", SHARE, "Of the time of allocations that took pages from the "
+        "buddy. " + queries.PHASES_MEAN, (queries.PHASE_SHARE, ONE + " {{phase}}")))
 
 
 def _rules(found: Dashboard) -> None:

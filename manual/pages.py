@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import cmaobs
 from cmaobs import cli, config
-from manual import roff, told
+from manual import fields, roff, told
 
 
 def made() -> dict[str, str]:
@@ -29,7 +29,7 @@ def commands(parser: argparse.ArgumentParser | None = None) -> dict[str, argpars
 
 
 def _page(name: str, body: Iterator[str]) -> str:
-    lines = ['.\\" Made by `make docs` from the parsers of cmaobs and manual/told.py.',
+    lines = ['.\\" Made by `make docs` from the parsers of cmaobs and from manual/.',
              roff.head(name, cmaobs.__version__), *body]
     return "\n".join(lines) + "\n"
 
@@ -62,7 +62,7 @@ def _command(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
     yield from roff.section("DESCRIPTION", [
         *roff.paragraphs(description[0]), ".PP", *roff.paragraphs(description[2])])
     yield from roff.section("OPTIONS", roff.entries(_options(parser)))
-    yield from roff.section("FIELDS", roff.entries(told.FIELDS[name]()))
+    yield from roff.section("FIELDS", roff.entries(fields.FIELDS[name]()))
     yield from roff.section("OVERHEAD", roff.paragraphs(told.OVERHEAD[name]))
     yield from roff.section("CAVEATS", [
         *(roff.paragraphs(" ".join(epilog["caveats"])) if "caveats" in epilog else ()),

@@ -3,19 +3,14 @@
  * One handler body for both ways to attach.
  *
  * ARG(n) and RET(nargs) are the probed function's arguments and return value,
- * STACK tells where its frame lies. fentry hands out typed pointers, on which
- * the verifier allows no arithmetic: TAKE_*() put them into a map, from where
- * RAW() reads them back as plain numbers.
+ * STACK tells where its frame lies. fentry hands out typed pointers, which the
+ * verifier lets nobody calculate with, only compare and store: KEEP() puts one
+ * into a member of a map and reads it back as a plain number. So does THROUGH(),
+ * for the contexts of raw tracepoints as well, which no kprobe hands out plain.
  */
+#define THROUGH(member, value) ((member) = (__u64)(value), *(volatile __u64 *)&(member))
 /* 5.10 counts in an unsigned int: the register's upper half is garbage. */
 #define COUNT_MASK 0xffffffffULL
-#define RAW(t, n) (*(volatile __u64 *)&(t)->raw[n])
-#define TAKE_STACK_AT(t, at) ((t)->raw[4] = (__u64)(at))
-#define TAKE_STACK(t) TAKE_STACK_AT(t, STACK)
-#define TAKE_1(t) (TAKE_STACK(t), (t)->raw[0] = ARG(0))
-#define TAKE_2(t) (TAKE_1(t), (t)->raw[1] = ARG(1))
-#define TAKE_3(t) (TAKE_2(t), (t)->raw[2] = ARG(2))
-#define TAKE_RET(t, nargs) (TAKE_STACK(t), (t)->raw[0] = RET(nargs))
 
 #ifdef CMAOBS_FENTRY
 #define ENTRY(name, fn) int entry_##name(unsigned long long *ctx)
@@ -23,6 +18,9 @@
 #define ARG(n) ctx[n]
 #define RET(nargs) ctx[nargs]
 #define STACK ((__u64)ctx)
+#define AREA ((void *)ctx[0])
+#define KEEP(member, value) THROUGH(member, value)
+#define PLAIN(t, value) KEEP((t)->raw, value)
 #else
 #define ENTRY(name, fn) int entry_##name(struct pt_regs *ctx)
 #define RETURN(name, fn) int return_##name(struct pt_regs *ctx)
@@ -32,4 +30,26 @@
 #define ARG(n) PARM_##n(ctx)
 #define RET(nargs) PT_REGS_RC(ctx)
 #define STACK PT_REGS_SP(ctx)
+#define AREA 0
+#define KEEP(member, value) ((member) = (__u64)(value))
+#define PLAIN(t, value) ((__u64)(value))
+#endif
+
+/* 8 bytes by a typed pointer, without a call. */
+#define LOAD(pointer, offset) ({						\
+	__u64 value;								\
+	asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value) : "r"(pointer), "i"(offset)); \
+	value;									\
+})
+
+/*
+ * fentry reads by the pointers that it hands out. IN_AREA: a member of a
+ * struct cma; area: AREA in handlers of functions that take it first, at return
+ * as well; else 0.
+ */
+#ifdef CMAOBS_FENTRY
+#define IN_AREA(area, cma, offset) \
+	((area) ? LOAD(area, offset) : read_u64((cma) + (offset)))
+#else
+#define IN_AREA(area, cma, offset) read_u64((cma) + (offset))
 #endif

@@ -13,12 +13,12 @@
  * compiler may or may not leave that a call. Both ask for the same.
  */
 static inline __attribute__((always_inline))
-struct cmaobs_frame *other_half(struct cmaobs_thread *t)
+struct cmaobs_frame *other_half(struct cmaobs_thread *t, __u64 cma, __u64 count, __u64 at)
 {
-	struct cmaobs_frame *f = current_frame(t);
+	struct cmaobs_frame *f = current_frame(t, at);
 
 	if (f && f->kind == CMAOBS_ALLOC && !f->in_contig && !f->n_contig &&
-	    f->cma == RAW(t, 0) && f->count == RAW(t, 1))
+	    f->cma == cma && f->count == count)
 		return f;
 	return 0;
 }
@@ -30,13 +30,14 @@ ENTRY(alloc_frozen, ALLOC_FROZEN_FN)
 
 	if (!t)
 		return 0;
-	TAKE_3(t);
-	f = other_half(t);
-	if (f)
+	f = other_half(t, ARG(0), ARG(1), STACK);
+	if (f) {
+		f->touched = 1;
 		f->flags |= FRAME_HALVES;
-	else
-		begin(t, CMAOBS_ALLOC, RAW(t, 0), 0, RAW(t, 1), RAW(t, 2),
-		      stack_of(ctx));
+	} else {
+		begin(t, CMAOBS_ALLOC, ARG(0), 0, ARG(1), ARG(2), stack_of(ctx), STACK,
+		      AREA);
+	}
 	return 0;
 }
 
@@ -47,12 +48,11 @@ RETURN(alloc_frozen, ALLOC_FROZEN_FN)
 
 	if (!t)
 		return 0;
-	TAKE_RET(t, ALLOC_FROZEN_NARGS);
-	f = current_frame(t);
+	f = current_frame(t, STACK);
 	if (f && f->flags & FRAME_HALVES)
 		f->flags &= ~FRAME_HALVES;
 	else
-		allocated(t);
+		allocated(t, RET(ALLOC_FROZEN_NARGS), STACK, AREA);
 	return 0;
 }
 #endif
@@ -62,11 +62,9 @@ ENTRY(release_frozen, RELEASE_FROZEN_FN)
 {
 	struct cmaobs_thread *t = enter();
 
-	if (t) {
-		TAKE_3(t);
-		begin(t, CMAOBS_RELEASE, RAW(t, 0), pfn_of(RAW(t, 1)),
-		      RAW(t, 2), 0, stack_of(ctx));
-	}
+	if (t)
+		begin(t, CMAOBS_RELEASE, ARG(0), ARG(1), ARG(2), 0, stack_of(ctx), STACK,
+		      AREA);
 	return 0;
 }
 
@@ -74,10 +72,8 @@ RETURN(release_frozen, RELEASE_FROZEN_FN)
 {
 	struct cmaobs_thread *t = leave();
 
-	if (t) {
-		TAKE_RET(t, RELEASE_FROZEN_NARGS);
-		released(t);
-	}
+	if (t)
+		released(t, RET(RELEASE_FROZEN_NARGS), STACK, AREA);
 	return 0;
 }
 #endif

@@ -12,44 +12,55 @@
 #include <linux/types.h>
 #include "wire.h"
 #include "maps.h"
-#include "thread.h"
 #include "attach.h"
+#include "slots.h"
+#include "thread.h"
+#include "send.h"
 #include "phases.h"
 
 ENTRY(cma_alloc, ALLOC_FN)
 {
 	struct cmaobs_thread *t = enter();
 
-	if (t) {
-		TAKE_3(t);
-		begin(t, CMAOBS_ALLOC, RAW(t, 0), 0, RAW(t, 1), RAW(t, 2),
-		      stack_of(ctx));
-	}
+	if (t)
+		begin(t, CMAOBS_ALLOC, ARG(0), 0, ARG(1), ARG(2), stack_of(ctx), STACK,
+		      AREA);
 	return 0;
 }
 
-/* An allocation returns: the page is in RAW(t, 0). */
+/* What an allocation did beyond taking pages from one place. */
 static inline __attribute__((always_inline))
-void allocated(struct cmaobs_thread *t)
+void count_detours(struct cmaobs_counters *n, struct cmaobs_frame *f, __u16 path)
 {
-	struct cmaobs_frame *f = top(t, CMAOBS_ALLOC);
-	struct cmaobs_counters *n = f ? counters_of(f->area) : 0;
+	__u32 tries = f->n_contig + (path == CMAOBS_PATH_HIT);
+
+	/* a hit frees at most the rest of its own extent: not a flush */
+	if (f->n_free && (path != CMAOBS_PATH_HIT || f->n_contig)) {
+		add(&n->flushes, 1);
+		add(&n->flushed_extents, f->n_free);
+		add(&n->flushed_pages, f->free_pages);
+	}
+	if (tries > 1) {
+		add(&n->allocs_retried, 1);
+		add(&n->alloc_retries, tries - 1);
+	}
+}
+
+/* An allocation returns, whatever it did. */
+static inline __attribute__((always_inline))
+void allocated_by_calls(struct cmaobs_thread *t, struct cmaobs_frame *f,
+			struct cmaobs_counters *n, int granted, void *area)
+{
 	__u32 hist = CMAOBS_HIST_ALLOC_FAILED;
 	__u16 path = CMAOBS_PATH_FAILED;
 	__s64 ret = 0;
-	__u32 tries;
-	__u64 page;
 
-	if (!n)
-		return;
-
-	page = RAW(t, 0);
-	if (page && f->n_contig && !f->contig_ret) {
+	if (granted && f->n_contig && !f->contig_ret) {
 		path = CMAOBS_PATH_CONTIG;
 		hist = CMAOBS_HIST_ALLOC_CONTIG;
 		add(&n->allocs_contig, 1);
 		add(&n->alloc_pages_contig, f->count);
-	} else if (page) {
+	} else if (granted) {
 		path = CMAOBS_PATH_HIT;
 		hist = CMAOBS_HIST_ALLOC_HIT;
 		add(&n->allocs_hit, 1);
@@ -67,29 +78,39 @@ void allocated(struct cmaobs_thread *t)
 			add(&n->allocs_other, 1);
 		add(&n->alloc_pages_failed, f->count);
 	}
-	/* a hit frees at most the rest of its own extent: not a flush */
-	if (f->n_free && (path != CMAOBS_PATH_HIT || f->n_contig)) {
-		add(&n->flushes, 1);
-		add(&n->flushed_extents, f->n_free);
-		add(&n->flushed_pages, f->free_pages);
+	if (f->n_free || f->n_contig)
+		count_detours(n, f, path);
+	PHASES_END(f, path, finish(t, f, n, CMAOBS_ALLOC, path, ret, hist, 1, area));
+}
+
+/* An allocation returns, with a page or none. at: STACK. */
+static inline __attribute__((always_inline))
+void allocated(struct cmaobs_thread *t, __u64 page, __u64 at, void *area)
+{
+	struct cmaobs_frame *f = top(t, CMAOBS_ALLOC, at);
+	struct cmaobs_counters *n = f ? counters_of(f) : 0;
+
+	if (!n)
+		return;
+	if (SENDS)
+		f->pfn = page ? pfn_of(KEEP(f->pfn, page)) : 0;
+	/* a hit, which has to be quick where it is followed no further */
+	if (!PHASES && page && !f->touched) {
+		add(&n->allocs_hit, 1);
+		add(&n->alloc_pages_hit, f->count);
+		finish(t, f, n, CMAOBS_ALLOC, CMAOBS_PATH_HIT, 0, CMAOBS_HIST_ALLOC_HIT, 0, area);
+	} else {
+		allocated_by_calls(t, f, n, page != 0, area);
 	}
-	tries = f->n_contig + (path == CMAOBS_PATH_HIT);
-	if (tries > 1) {
-		add(&n->allocs_retried, 1);
-		add(&n->alloc_retries, tries - 1);
-	}
-	f->pfn = page ? pfn_of(page) : 0;
-	PHASES_END(f, path, finish(t, f, path, ret, hist));
+	done(t);
 }
 
 RETURN(cma_alloc, ALLOC_FN)
 {
 	struct cmaobs_thread *t = leave();
 
-	if (t) {
-		TAKE_RET(t, ALLOC_NARGS);
-		allocated(t);
-	}
+	if (t)
+		allocated(t, RET(ALLOC_NARGS), STACK, AREA);
 	return 0;
 }
 
@@ -101,10 +122,9 @@ ENTRY(alloc_order, ALLOC_ORDER_FN)
 	__u64 order;
 
 	if (t) {
-		TAKE_2(t);
-		order = RAW(t, 1) & 63;
-		begin(t, CMAOBS_ALLOC, RAW(t, 0), 0, order ? 1ULL << order : 0,
-		      order, stack_of(ctx));
+		order = ARG(1) & 63;
+		begin(t, CMAOBS_ALLOC, ARG(0), 0, order ? 1ULL << order : 0,
+		      order, stack_of(ctx), STACK, AREA);
 	}
 	return 0;
 }
@@ -113,10 +133,8 @@ RETURN(alloc_order, ALLOC_ORDER_FN)
 {
 	struct cmaobs_thread *t = leave();
 
-	if (t) {
-		TAKE_RET(t, ALLOC_ORDER_NARGS);
-		allocated(t);
-	}
+	if (t)
+		allocated(t, RET(ALLOC_ORDER_NARGS), STACK, AREA);
 	return 0;
 }
 #endif
@@ -128,15 +146,15 @@ ENTRY(contig, CONTIG_FN)
 
 	if (!t)
 		return 0;
-	TAKE_2(t);
-	f = current_frame(t);
+	f = current_frame(t, STACK);
 	/* other callers of the function are not CMA */
 	if (!f || f->kind != CMAOBS_ALLOC || f->in_contig)
 		return 0;
+	f->touched = 1;
 	f->in_contig = 1;
 	f->busy = 0;
-	f->call_pfn = RAW(t, 0);
-	f->call_count = RAW(t, 1) - RAW(t, 0);
+	f->call_pfn = ARG(0);
+	f->call_count = ARG(1) - ARG(0);
 	f->call_ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -150,15 +168,14 @@ RETURN(contig, CONTIG_FN)
 
 	if (!t)
 		return 0;
-	TAKE_RET(t, CONTIG_NARGS);
-	f = current_frame(t);
+	f = current_frame(t, STACK);
 	if (!f || !f->in_contig)
 		return 0;
-	ret = (__s32)RAW(t, 0);
+	ret = (__s32)RET(CONTIG_NARGS);
 	f->in_contig = 0;
 	f->contig_ret = ret;
 	f->n_contig++;
-	n = counters_of(f->area);
+	n = counters_of(f);
 	if (n) {
 		if (!ret)
 			add(&n->contig_ok, 1);
@@ -167,11 +184,11 @@ RETURN(contig, CONTIG_FN)
 		else
 			add(&n->contig_error, 1);
 	}
-	send_call(t, f, CMAOBS_CONTIG, ret, CMAOBS_HIST_CONTIG);
+	finish_call(t, f, n, CMAOBS_CONTIG, ret, CMAOBS_HIST_CONTIG);
 	return 0;
 }
 
-#ifdef WITH_BUSY_PAGE
+#if defined(WITH_BUSY_PAGE) && defined(WITH_RECORDS)
 /*
  * page_isolation:test_pages_isolated(start_pfn, end_pfn, fin_pfn), in the kernels of
  * cmaobs/kernel/handlers.py: all below fin_pfn is free and isolated.
@@ -184,8 +201,7 @@ int busy_page(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!t)
 		return 0;
-	TAKE_STACK_AT(t, ctx);
-	f = current_frame(t);
+	f = current_frame(t, THROUGH(t->raw, ctx));
 	if (!f || !f->in_contig)
 		return 0;
 	before = ctx->args[2] - f->call_pfn;
@@ -201,14 +217,18 @@ ENTRY(free, FREE_FN)
 
 	if (!t)
 		return 0;
-	TAKE_2(t);
-	f = current_frame(t);
-	/* alloc_contig_range frees what it took beyond the range: no flush */
-	if (!f || f->in_contig)
+	f = current_frame(t, STACK);
+	if (!f)
 		return 0;
+	/* alloc_contig_range frees what it took beyond the range: no flush */
+	if (f->in_contig) {
+		PHASE_BEGIN(f, CMAOBS_PHASE_ISOLATING);
+		return 0;
+	}
+	f->touched = 1;
 	f->in_free = 1;
-	f->call_pfn = RAW(t, 0);
-	f->call_count = RAW(t, 1) & COUNT_MASK;
+	f->call_pfn = ARG(0);
+	f->call_count = ARG(1) & COUNT_MASK;
 	f->call_ns = bpf_ktime_get_ns();
 	PHASE_BEGIN(f, CMAOBS_PHASE_FLUSHING);
 	return 0;
@@ -221,28 +241,23 @@ RETURN(free, FREE_FN)
 
 	if (!t)
 		return 0;
-	TAKE_STACK(t);
-	f = current_frame(t);
+	f = current_frame(t, STACK);
+	if (f && f->in_contig)
+		PHASE_END(f, CMAOBS_PHASE_ISOLATING);
 	if (!f || !f->in_free)
 		return 0;
 	PHASE_END(f, CMAOBS_PHASE_FLUSHING);
 	f->in_free = 0;
 	f->n_free++;
 	f->free_pages += f->call_count;
-	send_call(t, f, CMAOBS_FREE, 0, CMAOBS_HISTS);
+	finish_call(t, f, 0, CMAOBS_FREE, 0, CMAOBS_HISTS);
 	return 0;
 }
 
 int thread_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	__u32 tid = bpf_get_current_pid_tgid();
-	struct cmaobs_thread *t = threads.lookup(&tid);
-
-	if (t) {
-		drop_frames(t);
-		threads.delete(&tid);
-		PHASES_FORGET(tid);
-	}
+	forget();
+	PHASES_FORGET(bpf_get_current_pid_tgid());
 	return 0;
 }
 

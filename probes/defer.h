@@ -18,11 +18,9 @@ ENTRY(count, COUNT_FN)
 {
 	struct cmaobs_thread *t = enter();
 
-	if (t) {
-		TAKE_1(t);
-		begin(t, CMAOBS_COUNT, area_of(RAW(t, 0)), 0, 0, 0,
-		      stack_of(ctx));
-	}
+	if (t)
+		begin(t, CMAOBS_COUNT, area_of(PLAIN(t, ARG(0))), 0, 0, 0,
+		      stack_of(ctx), STACK, 0);
 	return 0;
 }
 
@@ -34,13 +32,14 @@ RETURN(count, COUNT_FN)
 
 	if (!t)
 		return 0;
-	TAKE_RET(t, COUNT_NARGS);
-	f = top(t, CMAOBS_COUNT);
-	n = f ? counters_of(f->area) : 0;
+	f = top(t, CMAOBS_COUNT, STACK);
+	n = f ? counters_of(f) : 0;
 	if (!n)
 		return 0;
 	add(&n->counts, 1);
-	finish(t, f, CMAOBS_PATH_NONE, RAW(t, 0), CMAOBS_HISTS);
+	finish(t, f, n, CMAOBS_COUNT, CMAOBS_PATH_NONE, RET(COUNT_NARGS), CMAOBS_HISTS,
+	       1, 0);
+	done(t);
 	return 0;
 }
 #endif
@@ -50,11 +49,10 @@ ENTRY(scan, SCAN_FN)
 {
 	struct cmaobs_thread *t = enter();
 
-	if (t) {
-		TAKE_2(t);
-		begin(t, CMAOBS_SCAN, area_of(RAW(t, 0)), 0,
-		      read_u64(RAW(t, 1) + SC_NR_TO_SCAN), 0, stack_of(ctx));
-	}
+	if (t)
+		begin(t, CMAOBS_SCAN, area_of(PLAIN(t, ARG(0))), 0,
+		      read_u64(PLAIN(t, ARG(1)) + SC_NR_TO_SCAN), 0, stack_of(ctx),
+		      STACK, 0);
 	return 0;
 }
 
@@ -67,12 +65,11 @@ RETURN(scan, SCAN_FN)
 
 	if (!t)
 		return 0;
-	TAKE_RET(t, SCAN_NARGS);
-	f = top(t, CMAOBS_SCAN);
-	n = f ? counters_of(f->area) : 0;
+	f = top(t, CMAOBS_SCAN, STACK);
+	n = f ? counters_of(f) : 0;
 	if (!n)
 		return 0;
-	ret = RAW(t, 0);
+	ret = RET(SCAN_NARGS);
 	add(&n->scans, 1);
 	add(&n->scan_pages_asked, f->count);
 	add(&n->scan_pages_freed, f->free_pages);
@@ -80,7 +77,9 @@ RETURN(scan, SCAN_FN)
 		add(&n->scans_stopped, 1);
 	else
 		add(&n->scan_pages_returned, ret);
-	finish(t, f, CMAOBS_PATH_NONE, ret, CMAOBS_HIST_SCAN);
+	finish(t, f, n, CMAOBS_SCAN, CMAOBS_PATH_NONE, ret, CMAOBS_HIST_SCAN,
+	       1, 0);
+	done(t);
 	return 0;
 }
 #endif
@@ -90,11 +89,8 @@ ENTRY(batch, BATCH_FN)
 {
 	struct cmaobs_thread *t = enter();
 
-	if (t) {
-		TAKE_2(t);
-		begin(t, CMAOBS_BATCH, RAW(t, 0), 0, RAW(t, 1), 0,
-		      stack_of(ctx));
-	}
+	if (t)
+		begin(t, CMAOBS_BATCH, ARG(0), 0, ARG(1), 0, stack_of(ctx), STACK, AREA);
 	return 0;
 }
 
@@ -106,14 +102,43 @@ RETURN(batch, BATCH_FN)
 
 	if (!t)
 		return 0;
-	TAKE_RET(t, BATCH_NARGS);
-	f = top(t, CMAOBS_BATCH);
-	n = f ? counters_of(f->area) : 0;
+	f = top(t, CMAOBS_BATCH, STACK);
+	n = f ? counters_of(f) : 0;
 	if (!n)
 		return 0;
 	add(&n->batch_writes, 1);
 	add(&n->batch_pages_freed, f->free_pages);
-	finish(t, f, CMAOBS_PATH_NONE, (__s32)RAW(t, 0), CMAOBS_HISTS);
+	finish(t, f, n, CMAOBS_BATCH, CMAOBS_PATH_NONE, (__s32)RET(BATCH_NARGS), CMAOBS_HISTS,
+	       1, AREA);
+	done(t);
+	return 0;
+}
+#endif
+
+#ifdef POLICY_FN
+ENTRY(policy, POLICY_FN)
+{
+	struct cmaobs_thread *t = enter();
+
+	if (t)
+		begin(t, CMAOBS_POLICY, ARG(0), 0, ARG(1) & 0xffffffff, 0, stack_of(ctx),
+		      STACK, AREA);
+	return 0;
+}
+
+RETURN(policy, POLICY_FN)
+{
+	struct cmaobs_thread *t = leave();
+	struct cmaobs_frame *f;
+
+	if (!t)
+		return 0;
+	f = top(t, CMAOBS_POLICY, STACK);
+	if (f) {
+		finish(t, f, 0, CMAOBS_POLICY, CMAOBS_PATH_NONE, (__s32)RET(POLICY_NARGS),
+		       CMAOBS_HISTS, 1, AREA);
+		done(t);
+	}
 	return 0;
 }
 #endif

@@ -14,8 +14,7 @@ struct cmaobs_frame *allocating(void *at)
 
 	if (!t)
 		return 0;
-	TAKE_STACK_AT(t, at);
-	f = current_frame(t);
+	f = current_frame(t, THROUGH(t->raw, at));
 	return f && f->kind == CMAOBS_ALLOC ? f : 0;
 }
 
@@ -131,10 +130,10 @@ static inline __attribute__((always_inline))
 struct cmaobs_frame *waits(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct cmaobs_frame *f = allocating(ctx);
-	struct cmaobs_config *c = armed_config();
+	struct cmaobs_config *c = VALUE_OF(config);
 	__u64 mutex;
 
-	if (!f || !c || f->in_contig)
+	if (!f || f->in_contig)
 		return 0;
 #ifdef CMA_MUTEX
 	mutex = f->cma + CMA_MUTEX;

@@ -4,15 +4,17 @@
  * pageblock may migrate, migrating may drain.
  */
 #ifdef WITH_PHASES
+#define PHASES 1
 
 /* The phases of the allocation, made if it has none yet. */
 static inline __attribute__((always_inline))
 struct cmaobs_phasing *phasing_of(struct cmaobs_frame *f)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
+	struct cmaobs_config *c = VALUE_OF(config);
 	struct cmaobs_phasing empty = {}, *p;
 
-	if (f->kind != CMAOBS_ALLOC || f->area == 0xffff)
+	if (f->kind != CMAOBS_ALLOC || f->area == 0xffff || f->start_ns < c->phases_since)
 		return 0;
 	p = phasing.lookup(&tid);
 	if (p && p->op_ns == f->start_ns)
@@ -63,27 +65,28 @@ struct cmaobs_phasing *phase_end(struct cmaobs_frame *f, __u64 phase)
 }
 
 static inline __attribute__((always_inline))
-void measure_phase(__u32 area, __u32 phase, __u64 ns)
+void measure_phase(struct cmaobs_phasing *p, __u32 area, __u32 phase, __u64 ns)
 {
 	__u32 key = area * CMAOBS_PHASES + phase;
 
 	if (ns)
-		measure_in(phase_latencies.lookup(&key), ns);
+		measure_in(phase_latencies.lookup(&key), ns, &p->since_ns);
 }
 
 static inline __attribute__((always_inline))
 void send_phased(struct cmaobs_frame *f, struct cmaobs_phasing *p, __u16 path, __u64 end_ns)
 {
-	struct cmaobs_config *c = armed_config();
-	struct cmaobs_losses *l = lost();
 	__u64 id = bpf_get_current_pid_tgid();
 	struct cmaobs_phased *r;
 
-	if (!c || !l || !c->send)
+	if (!SENDS)
 		return;
 	r = events.ringbuf_reserve(sizeof(*r));
 	if (!r) {
-		add(&l->ring_full, 1);
+		struct cmaobs_losses *l = lost();
+
+		if (l)
+			add(&l->ring_full, 1);
 		return;
 	}
 	r->start_ns = f->start_ns;
@@ -100,7 +103,7 @@ void send_phased(struct cmaobs_frame *f, struct cmaobs_phasing *p, __u16 path, _
 	r->tgid = id >> 32;
 	r->isolated = p->isolated;
 	r->migrated = p->migrated;
-	r->lost = l->ring_full;
+	r->lost = 0;
 	r->kind = CMAOBS_PHASED;
 	r->path = path;
 	r->area = f->area;
@@ -110,7 +113,6 @@ void send_phased(struct cmaobs_frame *f, struct cmaobs_phasing *p, __u16 path, _
 	r->failed = p->failed;
 	r->reclaimed = p->reclaimed;
 	events.ringbuf_submit(r, 1 /* BPF_RB_NO_WAKEUP */);
-	add(&l->sent, 1);
 }
 
 /* The allocation has ended. */
@@ -120,17 +122,25 @@ void phases_end(struct cmaobs_frame *f, __u16 path, __u64 end_ns)
 	__u32 tid = bpf_get_current_pid_tgid(), area = f->area;
 	struct cmaobs_phasing *p = phasing.lookup(&tid);
 	struct cmaobs_moved *m = moved.lookup(&area);
+	struct cmaobs_config *c = VALUE_OF(config);
+	struct cmaobs_losses *l = lost();
 	__u64 sum = 0, whole = end_ns - f->start_ns;
 
+	if (f->start_ns < c->phases_since) {
+		if (l)
+			add(&l->phases_withheld, 1);
+		phasing.delete(&tid);
+		return;
+	}
 	if (!p || p->op_ns != f->start_ns)
 		return;
 	p->missed |= p->nested != 0;
 #pragma unroll
-	for (int i = 0; i < CMAOBS_PHASE_REST; i++) {
+	for (int i = 0; i < CMAOBS_PHASE_UNEXPLAINED; i++) {
 		sum += p->ns[i];
-		measure_phase(area, i, p->ns[i]);
+		measure_phase(p, area, i, p->ns[i]);
 	}
-	measure_phase(area, CMAOBS_PHASE_REST, whole > sum ? whole - sum : 0);
+	measure_phase(p, area, CMAOBS_PHASE_UNEXPLAINED, whole > sum ? whole - sum : 0);
 	if (m) {
 		add(&m->isolated, p->isolated);
 		add(&m->migrated, p->migrated);
@@ -152,8 +162,9 @@ static inline __attribute__((always_inline)) void phases_forget(__u32 tid)
 #define PHASES_END(f, path, end_ns) phases_end(f, path, end_ns)
 #define PHASES_FORGET(tid) phases_forget(tid)
 #else
+#define PHASES 0
 #define PHASE_BEGIN(f, phase)
-#define PHASE_END(f, phase)
+#define PHASE_END(f, phase) ((void)0)
 #define PHASES_END(f, path, end_ns) end_ns
 #define PHASES_FORGET(tid)
 #endif

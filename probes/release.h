@@ -5,59 +5,34 @@ ENTRY(cma_release, RELEASE_FN)
 {
 	struct cmaobs_thread *t = enter();
 
-	if (t) {
-		TAKE_3(t);
-		begin(t, CMAOBS_RELEASE, RAW(t, 0), pfn_of(RAW(t, 1)),
-		      RAW(t, 2) & COUNT_MASK, 0, stack_of(ctx));
-	}
+	if (t)
+		begin(t, CMAOBS_RELEASE, ARG(0), ARG(1), ARG(2) & COUNT_MASK, 0,
+		      stack_of(ctx), STACK, AREA);
 	return 0;
 }
 
-#define FRAME_EVENT 4	/* of a release: its trace event fired */
-
+#if defined(WITH_RELEASE_EVENT) && defined(WITH_RECORDS)
+/* cma:cma_release */
 int release_event(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct cmaobs_thread *t = follow();
-	struct cmaobs_frame *f;
+	struct cmaobs_thread *t = known();
 
-	if (!t || t->depth > CMAOBS_DEPTH)
-		return 0;
-	f = frame_at(t, t->depth - 1);
-	if (f->kind == CMAOBS_RELEASE)
-		f->flags |= FRAME_EVENT;
+	if (t && t->depth == 1 && t->frames[0].kind == CMAOBS_RELEASE)
+		t->frames[0].flags = 0;
 	return 0;
 }
+#endif
 
-/*
- * Whether the event of a release that succeeded is missing. One in an interrupt
- * is not asked: it may come while this CPU runs the event's program for the
- * release around it, and the kernel then skips the program.
- */
+/* A release returns that made calls, or was none. */
 static inline __attribute__((always_inline))
-int is_silent(struct cmaobs_thread *t, struct cmaobs_frame *f)
+void released_by_calls(struct cmaobs_thread *t, struct cmaobs_frame *f,
+		       struct cmaobs_counters *n, __u8 ret, void *area)
 {
-	struct cmaobs_config *c = armed_config();
-
-	return c && c->events && t->depth == 1 && !(f->flags & FRAME_EVENT);
-}
-
-/* A release returns: whether the pages were the area's is in RAW(t, 0). */
-static inline __attribute__((always_inline))
-void released(struct cmaobs_thread *t)
-{
-	struct cmaobs_frame *f = top(t, CMAOBS_RELEASE);
-	struct cmaobs_counters *n = f ? counters_of(f->area) : 0;
 	__u32 hist = CMAOBS_HISTS;
 	__u16 path = CMAOBS_PATH_REJECTED;
-	__u64 ret;
 
-	if (!n)
-		return;
-
-	ret = RAW(t, 0) & 0xff;
-	if (ret && is_silent(t, f))
-		f->flags |= CMAOBS_SILENT;
 	if (!ret) {
+		f->flags = 0;
 		add(&n->releases_rejected, 1);
 	} else if (f->n_free) {
 		path = CMAOBS_PATH_DIRECT;
@@ -70,16 +45,35 @@ void released(struct cmaobs_thread *t)
 		add(&n->releases_deferred, 1);
 		add(&n->release_pages_deferred, f->count);
 	}
-	finish(t, f, path, ret, hist);
+	finish(t, f, n, CMAOBS_RELEASE, path, ret, hist, 1, area);
+}
+
+/* A release returns; ret: whether the pages were the area's. at: STACK. */
+static inline __attribute__((always_inline))
+void released(struct cmaobs_thread *t, __u8 ret, __u64 at, void *area)
+{
+	struct cmaobs_frame *f = top(t, CMAOBS_RELEASE, at);
+	struct cmaobs_counters *n = f ? counters_of(f) : 0;
+
+	if (!n)
+		return;
+
+	if (ret && !f->touched) {
+		add(&n->releases_deferred, 1);
+		add(&n->release_pages_deferred, f->count);
+		finish(t, f, n, CMAOBS_RELEASE, CMAOBS_PATH_DEFERRED, 1,
+		       CMAOBS_HIST_RELEASE_DEFERRED, 0, area);
+	} else {
+		released_by_calls(t, f, n, ret, area);
+	}
+	done(t);
 }
 
 RETURN(cma_release, RELEASE_FN)
 {
 	struct cmaobs_thread *t = leave();
 
-	if (t) {
-		TAKE_RET(t, RELEASE_NARGS);
-		released(t);
-	}
+	if (t)
+		released(t, RET(RELEASE_NARGS), STACK, AREA);
 	return 0;
 }

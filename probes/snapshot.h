@@ -9,13 +9,14 @@
  */
 
 static inline __attribute__((always_inline))
-void read_flight(struct cmaobs_snap *s, __u32 area, int after)
+void read_flight(struct cmaobs_snap *s, __u64 area, int after)
 {
-	struct cmaobs_flight *a = flight.lookup(&area);
+	struct cmaobs_flights *all = VALUE_OF(flight);
 
-	if (a) {
-		s->begun[after] = *(volatile __u64 *)&a->begun;
-		s->ended[after] = *(volatile __u64 *)&a->ended;
+	asm volatile("" : "+r"(area));
+	if (area < MAX_AREAS) {
+		s->begun[after] = *(volatile __u64 *)&all->area[area].begun;
+		s->ended[after] = *(volatile __u64 *)&all->area[area].ended;
 	}
 }
 
@@ -53,7 +54,7 @@ void read_extents(struct cmaobs_snap *s, __u64 cma, __u64 node)
  */
 int snapshot(struct bpf_raw_tracepoint_args *ctx)
 {
-	__u32 index = ctx->args[0];
+	__u64 index = ctx->args[0];
 	__u64 cma = ctx->args[1];
 	__u64 word = ctx->args[2];
 	__u64 node = ctx->args[3];
@@ -85,6 +86,9 @@ int snapshot(struct bpf_raw_tracepoint_args *ctx)
 	read_extents(s, cma, node);
 	s->defer_count[1] = read_u64(cma + CMA_DEFER_COUNT);
 	s->batch = read_u64(cma + CMA_BATCH);
+#endif
+#ifdef CMA_POLICY
+	s->policy = read_u64(cma + CMA_POLICY) & 0xffffffff;
 #endif
 #ifdef CMA_SHRINKER_BATCH
 	s->shrinker_batch = read_u64(cma + CMA_SHRINKER_BATCH);

@@ -10,7 +10,7 @@
 #define CMAOBS_WIRE_H
 
 enum {
-	CMAOBS_WIRE_VERSION = 3,
+	CMAOBS_WIRE_VERSION = 5,
 	CMAOBS_COMM_LEN = 16,
 	CMAOBS_DEPTH = 4,		/* operations nested on one thread */
 	CMAOBS_SLOT_BITS = 2,		/* 4 slots to an octave: 25 % wide at most */
@@ -31,6 +31,7 @@ enum cmaobs_kind {
 	CMAOBS_SCAN = 3,	/* cma_defer_free_scan */
 	CMAOBS_COUNT = 4,	/* cma_defer_free_count */
 	CMAOBS_BATCH = 5,	/* cma_defer_set_batch */
+	CMAOBS_POLICY = 6,	/* cma_defer_set_policy */
 	CMAOBS_CONTIG = 16,	/* alloc_contig_range inside an allocation */
 	CMAOBS_FREE = 17,	/* free_contig_range, not from inside a contig call */
 	CMAOBS_PHASED = 18,	/* struct cmaobs_phased: where the time of an allocation went */
@@ -45,7 +46,7 @@ enum cmaobs_phase {
 	CMAOBS_PHASE_RECLAIMING = 4,	/* reclaim_clean_pages_from_list */
 	CMAOBS_PHASE_MIGRATING = 5,	/* migrate_pages */
 	CMAOBS_PHASE_TESTING = 6,	/* test_pages_isolated */
-	CMAOBS_PHASE_REST = 7,		/* the whole without these: unexplained */
+	CMAOBS_PHASE_UNEXPLAINED = 7,	/* the whole without these */
 };
 
 enum cmaobs_path {
@@ -74,7 +75,7 @@ struct cmaobs_record {
 	__u64 end_ns;
 	__u64 op_ns;		/* start_ns of the operation; 0: a call outside any */
 	__u64 pfn;		/* alloc: granted, 0 if none; release, calls: first page */
-	__u64 count;		/* pages asked for; scan: nr_to_scan; batch: new value */
+	__u64 count;		/* pages asked for; scan: nr_to_scan; batch, policy: new value */
 	__s64 ret;		/* 0 or -errno; release: 0 or 1; scan, count: as returned */
 	__u64 defer_entry;	/* defer_count as read at entry and at return, */
 	__u64 defer_exit;	/* without the lock; 0 on a kernel without the field */
@@ -84,7 +85,7 @@ struct cmaobs_record {
 	__u32 tgid;
 	__u32 n_contig;		/* calls inside: as many records belong to it */
 	__u32 n_free;
-	__u32 lost;		/* records this CPU could not send so far */
+	__u32 lost;		/* 0; up to version 4: records this CPU could not send so far */
 	__u16 kind;
 	__u16 path;
 	__u16 area;		/* index in cma_areas[]; 0xffff: not known */
@@ -187,48 +188,63 @@ enum cmaobs_hist {
 	CMAOBS_HISTS = 7,
 };
 
-/* Latencies of one area and kind; kept per CPU. */
+/* Latencies of one area and kind. */
 struct cmaobs_latency {
 	__u64 sum_ns;
 	__u64 slots[120];
 };
 
+/* Both of one area, in one place. */
+struct cmaobs_counted {
+	struct cmaobs_counters counters;
+	struct cmaobs_latency latencies[7];
+};
+
 /* What the observer itself lost; kept per CPU. */
 struct cmaobs_losses {
-	__u64 sent;			/* records sent */
 	__u64 ring_full;		/* records not sent */
 	__u64 orphan_returns;		/* return seen, entry not */
 	__u64 stale_entries;		/* entry seen, return not */
 	__u64 too_deep;			/* nested more than CMAOBS_DEPTH */
 	__u64 threads_full;		/* no room to follow a thread */
 	__u64 unknown_area;		/* cma pointer outside cma_areas[] */
+	__u64 withheld;			/* records not sent, as user space wanted */
 	__u64 stacks_failed;		/* stacks not kept: no loss, the record has none */
+	__u64 stacks_withheld;		/* not taken, as user space wanted: no loss either */
+	__u64 phases_withheld;		/* allocations whose phases were not followed: the same */
 };
 
-/* Addresses, which change from boot to boot; set before probes are armed. */
+/*
+ * Addresses, which change from boot to boot; set before probes are armed. And what may be
+ * withheld at any time, where it is compiled in: nothing of an operation is sent or followed
+ * that began before a time (CLOCK_MONOTONIC, ns), so that it is all of it or nothing.
+ */
 struct cmaobs_config {
 	__u64 cma_areas;	/* &cma_areas[0] */
 	__u64 vmemmap;		/* struct page of pfn 0 */
 	__u64 cma_mutex;	/* &cma_mutex, 0 where areas have their own, or it is not known */
+	__u64 records_since;
+	__u64 phases_since;
 	__u32 area_count;
 	__u32 armed;		/* 0: probes do nothing */
-	__u32 send;		/* 0: count only, send no records */
-	__u32 events;		/* 1: the trace event of releases is looked for */
+	__u32 silent;		/* flags of a release until its trace event fires */
+	__u32 stacks_withheld;	/* 1: none is taken */
 };
 
 /* One operation in flight. */
 struct cmaobs_frame {
 	__u64 start_ns;
-	__u64 sp;		/* stack pointer at entry; 0 with fentry */
+	__u64 sp;		/* stack pointer at entry; with fentry where its arguments lie */
 	__u64 cma;
 	__u64 pfn;
 	__u64 count;
 	__u64 defer_entry;
-	__u64 call_ns;		/* of the call inside that is running; 0: none */
+	__u64 call_ns;		/* of the call inside that is running */
 	__u64 call_pfn;
 	__u64 call_count;
 	__u64 free_pages;
-	__s32 contig_ret;	/* of the last contig call */
+	__s16 contig_ret;	/* of the last contig call */
+	__u16 touched;		/* calls have come: what tells of them is not 0 any more */
 	__u32 n_contig;
 	__u32 n_free;
 	__u16 area;
@@ -239,14 +255,21 @@ struct cmaobs_frame {
 	__u16 flags;
 	__u32 stack;
 	__u32 busy;		/* as in the record, of the contig call that is running */
-	__u32 unused;
+	__u32 place;		/* where the area is counted: as area, or behind all where not known */
 };
 
 /* Operations in flight on one thread, the outermost first. */
 struct cmaobs_thread {
-	__u32 depth;
-	__u32 stale;		/* a return was missed since the last record */
-	__u64 raw[5];		/* arguments on their way to plain numbers */
+	__u64 depth;
+	__u64 task;		/* its struct task_struct, where it has a slot */
+	__u64 claims;		/* of a slot: threads that have it or try to */
+	__u64 leaving;		/* it ends: followed until its operation is over */
+	__u32 tid;
+	__u16 flags;		/* enum cmaobs_flag: whose it is; stale since the last record */
+	__u16 unused0;
+	__u64 comm[2];		/* its name when it was last read, filled up with 0 */
+	__u64 raw;		/* an argument on its way to a plain number */
+				/* 512 bytes in all: a slot is found by a shift */
 	struct cmaobs_frame frames[4];
 };
 
@@ -281,6 +304,7 @@ struct cmaobs_snap {
 	__u64 defer_count[2];
 	__u64 batch;
 	__u64 shrinker_batch;
+	__u64 policy;		/* enum cma_defer_policy, where there is one */
 	__u64 pages_succeeded;
 	__u64 pages_failed;
 	__u64 start_ns;

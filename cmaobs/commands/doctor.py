@@ -15,6 +15,7 @@ from cmaobs import config, lane
 from cmaobs.commands import running
 
 if TYPE_CHECKING:
+    from cmaobs.kernel.facts import Facts
     from cmaobs.kernel.findings import Finding
 
 EXAMPLES = """examples:
@@ -33,16 +34,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0; raises for the first feature that cannot be done without."""
     from cmaobs.kernel import facts, plan
-    findings = [*plan.doctor(facts.probe(config.settings(args).root)), _lane()]
+    found = facts.probe(config.settings(args).root)
+    findings = [*plan.doctor(found), _lane()]
     if args.json:
         print(json.dumps([_data(finding) for finding in findings], indent=1))
     else:
-        print("\n".join(lines(findings)))
-        print(f"\n{_conclusion(findings)}")
+        print("\n".join(drawn(found, findings)))
     for finding in findings:
         if finding.error is not None:
             raise finding.error(f"{finding.feature}: {finding.detail}", finding.remedy)
     return 0
+
+
+def drawn(found: Facts, findings: Sequence[Finding]) -> Iterator[str]:
+    """All of it for people: which kernel, the rows, and what they come to."""
+    yield f"kernel {found.release}, {found.machine}"
+    yield ""
+    yield from lines(findings)
+    yield ""
+    yield _conclusion(findings)
 
 
 def lines(findings: Sequence[Finding]) -> Iterator[str]:
@@ -54,7 +64,7 @@ def lines(findings: Sequence[Finding]) -> Iterator[str]:
             yield f"{'':<{width}}           {finding.remedy}"
 
 
-def _conclusion(findings: list[Finding]) -> str:
+def _conclusion(findings: Sequence[Finding]) -> str:
     """What all of it comes to."""
     needed = [finding.feature for finding in findings if finding.error is not None]
     if needed:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from cmaobs import config, report
-from cmaobs.commands import running
+from cmaobs.commands import pages, running
 from cmaobs.commands.progress import run_through
-from cmaobs.errors import UsageError
 from cmaobs.observe import Observer
 from cmaobs.recording import RecordingSource
 from cmaobs.report import drawing, html, text
@@ -51,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     verdict = data["verdict"]
     _first(verdict, source.identity)
     if args.html is not None:
-        _write(args.html, html.page(verdict["divergences"][:1], verdict["outcome"]))
+        pages.write(args.html, html.page(verdict["divergences"][:1], verdict["outcome"]), html.HEAD,
+                    "explain")
     if args.json:
         print(json.dumps(verdict, indent=1))
     else:
@@ -80,17 +79,4 @@ def _tell(data: Mapping[str, Any], identity: Mapping[str, str]) -> None:
         print(text.clean([f"warning: {warning}"]), end="")
     print(text.draw_rest(verdict), end="")
     if not verdict["divergences"]:
-        print("There is no divergence in this file.")
-
-
-def _write(path: str, page: str) -> None:
-    """Write the page; only a page of ours is overwritten."""
-    file = Path(path)
-    try:
-        if file.exists() and not file.read_bytes().startswith(html.HEAD.encode()):
-            raise UsageError(f"cannot write {path}: it exists and is not a page of explain",
-                             "name another file, or remove it first")
-        file.write_text(page)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}",
-                         "name a file in a directory that you may write to") from error
+        print("There is no divergence in this file; `cmaobs replay` prints all that it has.")

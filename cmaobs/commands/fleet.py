@@ -8,27 +8,23 @@ files by device and day; needs duckdb. The report is over all that the directory
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from cmaobs.commands import running
 from cmaobs.commands.progress import Progress
-from cmaobs.commands.whatif import gathered
-from cmaobs.errors import UsageError
+from cmaobs.errors import CmaobsError, UsageError
+from cmaobs.gathered import Told, check_readable
 from cmaobs.report import fleet as drawing
-from cmaobs.report.whatif import compared
-from cmaobs.whatif import figures, search
-from cmaobs.whatif.demand import Demand
 from cmaobs.whatif.rules import named
 
 EXAMPLES = """examples:
   cmaobs fleet outcomes --device kitchen-07 --add kitchen-07/*.cmarec
   cmaobs fleet outcomes                          which devices gain, kernels, callers
   cmaobs fleet outcomes --json
+  cmaobs fleet /srv/outcomes --scheduler tcp://cluster:8786
   duckdb -c "SELECT device, policy, hits FROM 'outcomes/outcomes/*/*/*.parquet'"
 """
 
@@ -46,61 +42,76 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f"foretell for these, as in whatif; default: {' '.join(_POLICIES)}")
     parser.add_argument("--batch", metavar="N", type=int, default=64,
                         help="pages; default 64")
+    parser.add_argument("--scheduler", metavar="ADDRESS",
+                        help="work on the workers of this Dask scheduler, such as tcp://host:8786, "
+                        "which have the same files at the same paths; default: here")
     running.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0."""
-    from cmaobs.fleet.store import DEVICE, Store
-    if args.add and not (args.device and DEVICE.fullmatch(args.device)):
+    from cmaobs.fleet import store
+    if args.add and not (args.device and store.DEVICE.fullmatch(args.device)):
         raise UsageError(f"--device {args.device or 'is missing'}",
                          "name the device: up to 64 letters, digits, dots, dashes")
     if args.batch < 1:
         raise UsageError(f"batch {args.batch}", "give a number of pages above 0")
     for name in args.policy:
+        if args.scheduler and ".py:" in name and not Path(name).is_absolute():
+            raise UsageError(f"policy {name}: workers run elsewhere",
+                             "give the file's absolute path, at which every worker has it")
         named(name)
-    store = Store(args.directory)
-    with Progress("foretelling") as progress:
-        for number, path in enumerate(args.add):
-            _add(store, args, path)
-            progress((number + 1) / len(args.add))
-    data = store.ask()
+    check_readable(args.add)
+    kept = store.Store(args.directory)
+    engine = _engine(args.scheduler)
+    try:
+        if args.add:
+            _add(kept, args, engine)
+        with Progress("asking") as progress:
+            data = store.whole(engine.each(store.part, kept.parts(engine.parts), progress))
+    finally:
+        engine.close()
     print(json.dumps(data, indent=1) if args.json else drawing.draw(data),
           end="\n" if args.json else "", flush=True)
     return 0
 
 
-def _add(store: Any, args: argparse.Namespace, path: str) -> None:
-    demands, _ = gathered([path])
-    drawn = figures.Figures(demands, figures.shipped())
-    wanted = search.tasks(args.policy, [args.batch], demands, False)
-    found = search.outcomes(wanted, demands, drawn, lambda _: None)
-    day = datetime.datetime.fromtimestamp(demands[0].wall_s, datetime.UTC).date().isoformat()
-    stem = re.sub(r"[^A-Za-z0-9._-]", "_", Path(path).stem)
-    store.add(args.device, day, stem, {
-        "outcomes": _outcomes(Path(path).name, demands, found),
-        "callers": _callers(Path(path).name, demands)})
+def _engine(scheduler: str | None) -> Any:
+    if scheduler is None:
+        return Here()
+    from cmaobs.fleet.cluster import Cluster
+    return Cluster(scheduler)
 
 
-def _outcomes(name: str, demands: Sequence[Demand], found: Sequence[Mapping[str, Any]]
-              ) -> Iterator[tuple[Any, ...]]:
-    """Rows in the order of fleet.questions.OUTCOMES."""
-    longest = max((demand.end_ns - demand.start_ns) / 1e9 for demand in demands)
+class Here:
+    """Work in this process; as cmaobs.fleet.cluster.Cluster."""
+
+    parts = 1
+
+    def each(self, work: Callable[[Any, Told], Any], items: Sequence[Any], told: Told
+             ) -> list[Any]:
+        """work(item) of each."""
+        def of(number: int) -> Told:
+            return lambda share: told((number + share) / len(items))
+        return [work(item, of(number)) for number, item in enumerate(items)]
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def _add(kept: Any, args: argparse.Namespace, engine: Any) -> None:
+    from cmaobs.fleet.foretold import Job, foretold
+    workers = 1 if args.scheduler else None
+    jobs = [Job(str(Path(path).absolute()), args.policy, args.batch, workers) for path in args.add]
+    with Progress("foretelling") as progress:
+        found = engine.each(foretold, jobs, progress)
+    unusable = [one for one in found if isinstance(one, CmaobsError)]
+    if len(unusable) == len(found):
+        raise unusable[0]
+    for one in unusable:
+        running.say(f"warning: {one.message}; it is left out")
     for one in found:
-        times = one["latency"] or {}
-        quantiles = [times[key][side] if key in times else None
-                     for key in ("p50_s", "p99_s") for side in ("value", "low", "high")]
-        ratio = one["hit_ratio"] or {"low": None, "high": None}
-        yield (name, demands[0].kernel, demands[0].patched, longest, one["policy"], one["batch"],
-               one["asks"], one["hits"], one["contig"], one["failed"], one["would_succeed"],
-               one["would_fail"], ratio["low"], ratio["high"], *quantiles,
-               one["withheld_pages"]["mean"], one["withheld_pages"]["peak"],
-               one["reclaim"]["flushed_pages"], one["reclaim"]["scanned_pages"],
-               compared(found[0], one))
-
-
-def _callers(name: str, demands: Sequence[Demand]) -> Iterator[tuple[Any, ...]]:
-    """Rows in the order of fleet.questions.CALLERS."""
-    for demand in demands:
-        for comm, (asks, pages, failed, ns) in demand.callers.items():
-            yield name, comm, asks, pages, failed, ns / 1e9
+        if not isinstance(one, CmaobsError):
+            for warning in one.warnings:
+                running.say(f"warning: {warning}")
+            kept.add(args.device, one.day, one.name, one.rows)

@@ -36,7 +36,8 @@ def open_live(settings: Settings, probes: bool = True) -> Source:
     return open_session(Options(root=settings.root, attach=settings.attach, probes=probes,
                                 reading_s=settings.interval, ring_pages=settings.ring_pages,
                                 stacks=settings.stacks, buffers_s=settings.buffers,
-                                lent_s=settings.lent, phases=settings.phases))
+                                lent_s=settings.lent, phases=settings.phases,
+                                max_rate=settings.max_rate))
 
 
 def drop_privileges(source: Source, user: str) -> None:
@@ -64,7 +65,8 @@ def checker(source: Source, policy: str | None = None) -> Checker:
         raise UsageError(f"the recording's policy {said.get('policy', '')[:60]!r}: {error}",
                          "give one with --policy") from error
     found = Checker(source.areas, policy=chosen, batch_probed=said.get("batch_probed") != "no",
-                    settled_ns=_ns(said, "settled_ns"), attached_ns=_ns(said, "attached_ns") or 0)
+                    settled_ns=_ns(said, "settled_ns"), attached_ns=_ns(said, "attached_ns") or 0,
+                    policy_probed={"yes": True, "no": False}.get(said.get("policy_probed", "")))
     blind_ns = _ns(said, "blind_ns")
     if blind_ns is not None:
         found.gap("the recording begins while operations are in flight", blind_ns)

@@ -33,7 +33,7 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags."""
     config.add_flags(parser, ("listen", *running.LIVE, *running.JUDGED, "record", "max-size",
-                              "status", "web-config", "user"))
+                              "status", "web-config", "user", "max-rate"))
     running.add_json(parser)
 
 

@@ -110,7 +110,8 @@ def _frames(args: argparse.Namespace, settings: config.Settings) -> Iterator[fee
             settings, interval=min(settings.interval, args.every)))
         every_s = args.every
     try:
-        yield feeds.observed(Observer(source, running.checker(source, settings.policy)), every_s)
+        observer = Observer(source, running.checker(source, settings.policy), follow=True)
+        yield feeds.observed(observer, every_s)
     finally:
         source.close()
 
@@ -160,7 +161,11 @@ def _print(watch: _Watch, args: argparse.Namespace) -> int:
     watch.gather(None if recorded else 2)
     if not len(watch.timeline):
         raise UsageError("there is no reading to show", "give it more time, or another recording")
-    at_s = None if args.at is None else watch.timeline.span[0] + args.at
+    first, last = watch.timeline.span
+    if args.at is not None and args.at > last - first:
+        raise UsageError(f"the recording ends {last - first:.1f} s after its beginning",
+                         "give an earlier time with --at")
+    at_s = None if args.at is None else first + args.at
     now, before = watch.timeline.pair(at_s, args.every)
     if args.area is not None and args.area not in now.areas:
         raise UsageError(f"there is no area {args.area[:64]!r}", "areas: " + ", ".join(now.areas))

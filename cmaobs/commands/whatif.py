@@ -11,17 +11,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from cmaobs.commands import running
+from cmaobs import gathered as reading
+from cmaobs.commands import pages, running
 from cmaobs.commands.progress import Progress
-from cmaobs.errors import RecordingError, UsageError
-from cmaobs.recording import RecordingSource
+from cmaobs.errors import NotARecordingError
+from cmaobs.gathered import Gathered, check_readable, no_allocation, unusable
 from cmaobs.report import whatif as report
 from cmaobs.report import whatif_html, whatif_text
 from cmaobs.whatif import figures, search
 from cmaobs.whatif.demand import Demand
-from cmaobs.whatif.gather import Gather
 from cmaobs.whatif.rules import KNOWN, USUAL, named
 
 EXAMPLES = """examples:
@@ -68,53 +69,30 @@ def run(args: argparse.Namespace) -> int:
         found = search.outcomes(wanted, demands, drawn, progress)
     data = report.report(demands, found, drawn, left_out, args.objective)
     if args.html:
-        _write(Path(args.html), whatif_html.page(data))
+        pages.write(args.html, whatif_html.page(data), whatif_html.HEAD, "whatif")
     print(json.dumps(data, indent=1) if args.json else whatif_text.draw(data),
           end="\n" if args.json else "", flush=True)
     return 0
 
 
-def gathered(files: list[str]) -> tuple[list[Demand], Counter[str]]:
-    """The demand of all of them, and what was left out.
+def gathered(files: Sequence[str]) -> tuple[list[Demand], Counter[str]]:
+    """The demand of all of them, and what was left out; warnings go to standard error.
 
-    Raises NotARecordingError; of a damaged recording what comes before the damage is used.
+    Raises NotARecordingError where nothing can be read of the last that there is.
     """
-    demands: list[Demand] = []
-    left_out: Counter[str] = Counter()
-    for path in files:
-        source = RecordingSource(path)
-        gather = Gather(path, source.identity, source.areas)
+    check_readable(files)
+    found = Gathered()
+    for number, path in enumerate(files, 1):
         try:
             with Progress(f"reading {Path(path).name}") as progress:
-                for step in source.steps():
-                    gather.add(step)
-                    progress(source.share)
-        except RecordingError as error:
-            running.say(f"warning: {error.message}; what comes before is used")
-            left_out[f"recordings that are damaged ({Path(path).name})"] += 1
-        finally:
-            source.close()
-        for warning in source.warnings:
+                one = reading.gathered(path, progress)
+        except NotARecordingError as error:
+            if number == len(files) and not found.demands:
+                raise
+            one = unusable(path, error)
+        for warning in one.warnings:
             running.say(f"warning: {warning}")
-            left_out[f"recordings that were cut off ({Path(path).name})"] += 1
-        demands += gather.demands()
-        left_out.update(gather.left_out)
-    for demand in demands:
-        left_out.update(demand.left_out)
-    demands = [demand for demand in demands if demand.counted]
-    if not demands:
-        raise UsageError(f"no allocation in {', '.join(files)}",
-                         "record a time in which the device allocates from CMA")
-    return demands, left_out
-
-
-def _write(path: Path, text: str) -> None:
-    """The page; only one of ours is overwritten."""
-    try:
-        if path.exists() and not path.read_bytes().startswith(whatif_html.HEAD.encode()):
-            raise UsageError(f"cannot write {path}: it exists and is no page of whatif",
-                             "name another file, or remove it first")
-        path.write_text(text)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}",
-                         "name a file in a directory that you may write to") from error
+        found.add(one)
+    if not found.demands:
+        raise no_allocation(files)
+    return found.demands, found.left_out

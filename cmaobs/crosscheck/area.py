@@ -13,6 +13,7 @@ from collections.abc import Callable
 from cmaobs.crosscheck import beginning, blame, ending, known, rest, rules
 from cmaobs.crosscheck.agenda import Agenda, Log, What
 from cmaobs.crosscheck.batch import Batch
+from cmaobs.crosscheck.force import Force
 from cmaobs.crosscheck.glance import Glance
 from cmaobs.crosscheck.pace import Pace
 from cmaobs.crosscheck.pages import Pages
@@ -33,9 +34,9 @@ class Area:
     """State of the check of one area; report and void are told what was found and lost."""
 
     def __init__(self, facts: AreaFacts, policy: Policy, report: Report, void: Void,
-                 lane: Lane | None = None) -> None:
+                 lane: Lane | None = None, policy_probed: bool | None = None) -> None:
         self.facts = facts
-        self.policy = policy
+        self.force = Force(policy, policy_probed)
         self.pages = Pages(facts, policy, self._blame)
         self.known = False  # learned from a snapshot at rest, and no gap since
         self.rested = False  # and at rest after an operation
@@ -73,6 +74,11 @@ class Area:
         self.busy_until = 0  # end of the last operation that is queued here
         self.ride = Ride(self, lane) if lane is not None else None
 
+    @property
+    def policy(self) -> Policy:
+        """What its operations are judged by."""
+        return self.force.policy
+
     def add(self, operation: Operation, watermark: int) -> None:
         """Take in an operation; watermark: time up to which events were handled."""
         record = operation.record
@@ -86,6 +92,8 @@ class Area:
             return
         if not operation.complete:
             self.gap("calls of an operation were lost", record.end_ns)
+        if record.kind == Kind.POLICY and not record.ret:
+            self.gap("its policy was written", record.end_ns)
         self.pending += 1
         self.busy_until = max(self.busy_until, record.end_ns)
         self._agenda.flight(Flight(operation, self.facts, self.pages.full))
@@ -103,6 +111,7 @@ class Area:
         """Everything is known again, though it was never at rest."""
         self.drift = 0
         self.counts_defer = state.defer_count is not None
+        self.force.learn(state)
         self.known = True
         self.rested = self.rested or self.ended > 0
         self.reason = ""
@@ -134,6 +143,7 @@ class Area:
         self.known = self.rested = False
         self.reason = reason
         self.batch.value = None
+        self.force.forget()
         self.counted = None
         self.empty_released = True  # until a snapshot tells
         self._glances.clear()

@@ -26,7 +26,8 @@ def note(area: Area, frame: Frame, others: list[Frame], index: int) -> None:
     if call is not None and len(pages.extents):
         frame.one = pages.extents.one(call.pfn - area.facts.base_pfn, call.count,
                                       area.policy.merge)
-    if frame.look is Look.TAKE or (frame.whole and flight.operation.record.kind == Kind.SCAN):
+    if (frame.look is Look.TAKE or (frame.whole and flight.operation.record.kind == Kind.SCAN)
+            or (frame.look is Look.SEARCH and area.policy.by_extent)):
         frame.pieces = tuple(pages.extents)
     if frame.whole:
         area.batch.begin(frame, others)

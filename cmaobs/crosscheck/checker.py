@@ -50,8 +50,10 @@ class Checker:
 
     def __init__(self, areas: Sequence[AreaFacts], policy: Policy = RFC,
                  limits: Limits | None = None, batch_probed: bool = True,
-                 settled_ns: int | None = None, attached_ns: int = 0) -> None:
-        """batch_probed: whether every change of batch comes as an operation.
+                 settled_ns: int | None = None, attached_ns: int = 0,
+                 policy_probed: bool | None = None) -> None:
+        """batch_probed: whether every change of batch comes as an operation. policy_probed: the
+        same for an area's policy; None: there is none to be written.
 
         attached_ns: when what was in flight at attach was over, or told as a loss since; what began
         before is not judged. 0: not known. settled_ns: when it had come to light, where that is
@@ -63,7 +65,8 @@ class Checker:
         self._facts = tuple(areas)
         self._several: Counter[int] = Counter({one.index: 0 for one in areas if one.ranges})
         self._lane = None if lane.missing() or self._several else Lane(areas)
-        self._areas = {facts.index: Area(facts, policy, self._suspect, self._void, self._lane)
+        self._areas = {facts.index: Area(facts, policy, self._suspect, self._void, self._lane,
+                                         policy_probed)
                        for facts in areas if not facts.ranges}
         for area in self._areas.values():
             area.batch.probed = batch_probed
@@ -155,7 +158,7 @@ class Checker:
         if self._suspicions:
             first = self._suspicions[0].divergence
             reasons.append(f"not yet confirmed by a reading without loss: {first}")
-        if not any(area.decided for area in self._areas.values()):
+        if not reasons and not any(area.decided for area in self._areas.values()):
             reasons.append("no operation was decided")
         outcome = (Outcome.DIVERGE if self._confirmed
                    else Outcome.UNKNOWN if reasons else Outcome.AGREE)
@@ -245,6 +248,8 @@ def _open(area: Area) -> list[str]:
     name = area.facts.name
     if not area.operations and not (area.ride is not None and area.ride.waiting):
         return []
+    if area.force.unjudged:
+        return [f"area {name}: {area.force.unjudged}"]
     if area.reason:
         return [f"area {name}: {area.reason}, and not at rest since"]
     if not area.rested:

@@ -76,13 +76,18 @@ def bits_that_differ(area: Area, must: int, must_not: int, state: AreaState,
         if not wrong:
             continue
         where = union((first << order, length << order) for first, length in runs(wrong))
-        for status, rule in ((ALLOCATED, "R4"), (DEFERRED, "R2"), (FREE, "R1")):
-            if part := where & pages.may[status] & ~pages.unknown:
-                blamed = blame.kept(area, part, rule) if observed == "set" else "R11"
-                if status == ALLOCATED or (torn and observed == "clear"):
-                    blamed = blame.cleared(area, part)
-                yield (blamed, part, f"bits {expected}",
-                       f"bits {observed} " + ("in a snapshot" if torn else "at rest"))
+        parts = [(where & pages.may[status] & ~pages.unknown, rule, status == ALLOCATED)
+                 for status, rule in ((ALLOCATED, "R4"), (DEFERRED, "R2"), (FREE, "R1"))]
+        # a bit may be certain where the state of its pages is not: learn() tells why
+        parts.append((where & pages.unknown, "R11", expected == "set"))
+        for part, rule, owned in parts:
+            if not part:
+                continue
+            blamed = blame.kept(area, part, rule) if observed == "set" else "R11"
+            if owned or (torn and observed == "clear"):
+                blamed = blame.cleared(area, part)
+            yield (blamed, part, f"bits {expected}",
+                   f"bits {observed} " + ("in a snapshot" if torn else "at rest"))
 
 
 def _list(area: Area, state: AreaState) -> None:
@@ -193,6 +198,7 @@ def learn(area: Area, state: AreaState) -> None:
         area.drift = state.defer_count - on_list.bit_count()
     area.counts_defer = state.defer_count is not None
     area.batch.value = state.batch if area.batch.probed else None
+    area.force.learn(state)
     area.counted = counted(area, state) or area.counted
     area.empty_released = not all(count for _, count in state.extents or ())
     area.known = True

@@ -111,6 +111,7 @@ class Ride:
         certain = (self._fits and area.known and area.still and area.drift == 0
                    and area.batch.value is not None
                    and (area.policy.deferral or not area.batch.value)
+                   and not area.policy.by_extent and not area.policy.own
                    and not (pages.unknown or pages.taint or area.twice or area.empty
                             or area.left_over)
                    and pages.set == held and pages.clear == pages.full & ~held)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from cmaobs.crosscheck import by_extent
 from cmaobs.crosscheck.plan import DEFERRED, Frame, Step, inside, pages_of
 from cmaobs.events import SHRINK_EMPTY, SILENT, Kind, Path, Record
 from cmaobs.model import Policy, granules, lowest
@@ -94,7 +95,7 @@ def search(view: View) -> Iterator[Found]:
     clear = (frame.clear | frame.before) & ~view.marked
     if pfn is None:
         low = lowest(facts, clear, record.count, record.align, frame.start)
-        if low is not None:
+        if low is not None and "R4" not in view.policy.own:
             yield _placed(view, low, "none found", "R7" if frame.before else "R4")
         return
     if not inside(facts, pfn, record.count):
@@ -102,24 +103,41 @@ def search(view: View) -> Iterator[Found]:
         return
     order = facts.order_per_bit
     at = (pfn - facts.base_pfn) >> order
-    size = -(-record.count >> order)
-    if at > frame.start:
-        low = lowest(facts, clear & bits(0, at + size), record.count, record.align, frame.start)
-        if low is not None and low < at:
-            # with the bits of the try before set, this would have been the lowest
-            others = clear & ~frame.before & bits(0, at + size)
-            kept = lowest(facts, others, record.count, record.align, frame.start) in (None, at)
-            yield _placed(view, low, f"pfn {pfn:#x} picked",
-                          "R7" if frame.before and kept else "R4")
+    if "R4" not in view.policy.own:
+        yield from _lower(view, at, pfn, clear)
     marks = granules(facts, pfn, record.count)
-    if lowest(facts, marks, record.count, record.align, frame.start) != at:
-        yield ("R4", 0, f"a run aligned to order {record.align} from granule {frame.start} on",
+    # a run that was lost to others does not move the start where an extent was preferred
+    start = 0 if view.policy.prefer_deferred or "R4" in view.policy.own else frame.start
+    if lowest(facts, marks, record.count, record.align, start) != at:
+        yield ("R4", 0, f"a run aligned to order {record.align} from granule {start} on",
                f"pfn {pfn:#x}")
     if taken := marks & frame.set & ~view.marked & ~frame.before:
         yield ("R4", _pages_of_bits(facts, taken), "a run of clear bits",
                f"pfn {pfn:#x} picked, of which {taken.bit_count()} bits were set")
     if call:
         yield from _miss(view, pages_of(facts, call.pfn, call.count))
+
+
+def _lower(view: View, at: int, pfn: int, clear: int) -> Iterator[Found]:
+    """R4, R7: a run that was there to be picked before the one from granule at on."""
+    frame, record, facts = view.frame, view.record, view.facts
+    if view.policy.prefer_deferred:
+        may, held = by_extent.may_hold(view, pfn), by_extent.held(view, clear)
+        if held is not None and held != at and (held < at or not may):
+            yield _placed(view, held, f"pfn {pfn:#x} picked, not in an extent"
+                          if not may else f"pfn {pfn:#x} picked", "R4")
+            return
+        if may:
+            return
+    if at <= frame.start:
+        return
+    below = clear & bits(0, at + (-(-record.count >> facts.order_per_bit)))
+    low = lowest(facts, below, record.count, record.align, frame.start)
+    if low is not None and low < at:
+        # with the bits of the try before set, this would have been the lowest
+        kept = lowest(facts, below & ~frame.before, record.count, record.align,
+                      frame.start) in (None, at)
+        yield _placed(view, low, f"pfn {pfn:#x} picked", "R7" if frame.before and kept else "R4")
 
 
 def _placed(view: View, low: int, observed: str, rule: str) -> Found:
@@ -139,6 +157,10 @@ def _miss(view: View, run: int) -> Iterator[Found]:
     frame = view.frame
     if frame.one and not run & ~view.must:
         yield "R5", run, "a hit: one extent holds the run", "alloc_contig_range() called"
+    elif "R6" in view.policy.own:
+        return
+    elif view.policy.flush_overlap:
+        yield from by_extent.missed(view, run, freed(view.facts, frame.frees))
     elif left := view.must & ~freed(view.facts, frame.frees):
         yield ("R6", left, f"all {view.must.bit_count()} deferred pages freed",
                f"{left.bit_count()} left out")
@@ -185,7 +207,7 @@ def _counts(record: Record) -> str:
         return "R2"
     if record.kind == Kind.ALLOC:
         return "R5" if record.path == Path.HIT else "R6" if record.n_free else "R10"
-    return "R10"
+    return "R9" if record.kind == Kind.SCAN else "R10"
 
 
 def _between(bounds: tuple[int, int], value: int, rule: str, when: str) -> Iterator[Found]:

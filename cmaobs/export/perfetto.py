@@ -33,6 +33,7 @@ from cmaobs.view import View, allocated_pages, largest_clear_run
 
 _NAMES = {Kind.ALLOC: "cma_alloc", Kind.RELEASE: "cma_release", Kind.SCAN: "cma_defer_free_scan",
           Kind.COUNT: "cma_defer_free_count", Kind.BATCH: "cma_defer_set_batch",
+          Kind.POLICY: "cma_defer_set_policy",
           Kind.CONTIG: "alloc_contig_range", Kind.FREE: "free_contig_range"}
 _NESTED = 1024  # operations inside others that wait for the outer one
 _YEAR_9999_NS = 253_402_300_800 * 10 ** 9

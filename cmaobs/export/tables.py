@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from cmaobs import wire
 from cmaobs.events import KTHREAD, NO_AREA, PROCESS, STALE, Kind, Operation, Path, Record
 from cmaobs.export.words import error_name, runs, thread_name
+from cmaobs.policies import name_of
 from cmaobs.state import AreaCounts, AreaFacts, AreaState, Reading
 from cmaobs.view import View, allocated_pages, free_pages, largest_clear_run
 
@@ -43,13 +44,14 @@ _THREAD = (
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "operations": (
         Column("operation", "int64", "", "number of the row, from 0; `calls` refer to it"),
-        Column("kind", "name", "", "alloc, release, scan, count (the shrinker's) or batch (a "
-               "write of the area's batch)"),
+        Column("kind", "name", "", "alloc, release, scan, count (the shrinker's), batch or policy "
+               "(a write of the area's)"),
         Column("path", "name", "", "alloc: hit, contig or failed; release: deferred, direct or "
                "rejected; else none"),
         Column("area", "name", "", "name; null: not an area that is known"),
         *_SPAN,
-        Column("pages", "uint64", "pages", "asked for; scan: nr_to_scan; batch: the new value"),
+        Column("pages", "uint64", "pages", "asked for; scan: nr_to_scan; batch, policy: the new "
+               "value"),
         Column("pfn", "uint64", "pfn", "first page; null: none was granted, or it is not known"),
         Column("align", "int64", "order", "alignment asked for"),
         Column("ret", "int64", "", "0 or -errno; release: 0 or 1; scan and count: as returned"),
@@ -110,6 +112,8 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("deferred_extents", "int64", "", "extents on it, likewise"),
         Column("batch", "uint64", "pages", "the area's batch, likewise"),
         Column("shrinker_batch", "uint64", "pages", "of its shrinker, likewise; 0 is 128"),
+        Column("policy", "name", "", "what allocations do with deferred pages: first-fit or "
+               "deferred-first; null where that cannot be set"),
         Column("kernel_pages_succeeded", "uint64", "pages", "the kernel's own count since boot; "
                "null without CONFIG_CMA_SYSFS"),
         Column("kernel_pages_failed", "uint64", "pages", "likewise"),
@@ -226,11 +230,12 @@ def _area(state: AreaState) -> Row:
     facts = state.facts
     known: Row = (facts.name, facts.base_pfn, facts.count, facts.order_per_bit)
     if state.fault:
-        return (*known, state.fault, *(None,) * 14)
+        return (*known, state.fault, *(None,) * 15)
     pages = map(_signed, (allocated_pages(state), free_pages(state), largest_clear_run(state)))
     return (*known, None, state.start_ns, state.end_ns, *pages, len(state.allocated),
             state.defer_count, None if state.extents is None else len(state.extents), state.batch,
-            state.shrinker_batch, state.pages_succeeded, state.pages_failed, state.begun,
+            state.shrinker_batch, None if state.policy is None else name_of(state.policy),
+            state.pages_succeeded, state.pages_failed, state.begun,
             state.at_rest)
 
 

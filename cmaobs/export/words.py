@@ -19,7 +19,12 @@ def error_name(record: Record) -> str:
 
 def thread_name(record: Record) -> str:
     """comm, as text."""
-    return record.comm.partition(b"\0")[0].decode("utf-8", "replace")
+    return comm_text(record.comm)
+
+
+def comm_text(comm: bytes) -> str:
+    """The name of a thread, as the kernel keeps it."""
+    return comm.partition(b"\0")[0].decode("utf-8", "replace")
 
 
 def runs(pages: Iterable[Run]) -> str:

@@ -41,6 +41,7 @@ class _Head(NamedTuple):
     defer_count_after: int
     batch: int
     shrinker_batch: int
+    policy: int
     succeeded: int
     failed: int
     start_ns: int
@@ -55,7 +56,7 @@ class _Head(NamedTuple):
         return cls._make(_HEAD.unpack_from(raw))
 
 
-_HEAD = struct.Struct("=13Q2I")
+_HEAD = struct.Struct("=14Q2I")
 if _HEAD.size != _EXTENTS:
     raise ImportError("cmaobs/kernel/areas.py does not match struct cmaobs_snap of probes/wire.h")
 
@@ -205,7 +206,8 @@ class AreaReader:
             begun=last.begun_after,
             at_rest=first.begun == first.ended == last.begun_after and not fault,
             fault=fault,
-            shrinker_batch=last.shrinker_batch if shrinks else None)
+            shrinker_batch=last.shrinker_batch if shrinks else None,
+            policy=last.policy if "CMA_POLICY" in plan.defines else None)
 
 
 def ranges_of(raw: bytes, ranges: Ranges, count: int) -> list[tuple[int, Run]]:

@@ -21,7 +21,8 @@ from pathlib import Path
 from cmaobs.errors import ProbeError
 from cmaobs.kernel.objects import Instructions, Map, Objects
 
-_LD_IMM64, _PSEUDO_MAP_FD = 0x18, 1  # include/uapi/linux/bpf.h
+# include/uapi/linux/bpf.h
+_LD_IMM64, _PSEUDO_MAP_FD, _PSEUDO_MAP_VALUE = 0x18, 1, 2
 
 
 def source(name: str) -> str:
@@ -48,10 +49,11 @@ def compile_probes(text: str, flags: Sequence[str], maps: Sequence[str],
     """
     request = {"text": text, "flags": list(flags), "maps": list(maps),
                "programs": list(programs)}
-    with tempfile.TemporaryFile("w+") as log:
+    # An empty file of three random bytes for a name was once left where a compiler had run.
+    with tempfile.TemporaryFile("w+") as log, tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run([sys.executable, "-P", "-m", "cmaobs.kernel.compiler"],
                               input=json.dumps(request).encode(), stdout=subprocess.PIPE,
-                              stderr=log, check=False)
+                              stderr=log, cwd=scratch, check=False)
         if done.returncode:
             log.seek(0)
             lines = [line for line in log.read().splitlines() if line.strip()]
@@ -77,10 +79,13 @@ def _main() -> None:
     os.dup2(2, 1)  # bcc writes its complaints there
     from bcc import BPF  # LLVM comes with it: here and nowhere else
 
-    bpf = BPF(text=request["text"], cflags=request["flags"])
+    numbered = dict(enumerate(request["maps"]))
+    bpf = BPF(text=request["text"], cflags=[
+        *request["flags"], *(f"-DVALUE_{name}={number}" for number, name in numbered.items())])
     by_fd = {bpf[name].map_fd: name for name in request["maps"]}
     maps = {name: _map(fd) for fd, name in by_fd.items()}
-    programs = {name: _named(bpf.dump_func(name.encode()), by_fd)
+    names = {_PSEUDO_MAP_FD: by_fd, _PSEUDO_MAP_VALUE: numbered}
+    programs = {name: _named(bpf.dump_func(name.encode()), names)
                 for name in request["programs"]}
     with answer:
         json.dump(Objects(maps, programs).to_json(), answer)
@@ -96,12 +101,16 @@ def _map(fd: int) -> Map:
         "map_type", "key_size", "value_size", "max_entries", "map_flags")))
 
 
-def _named(code: bytes, by_fd: Mapping[int, str]) -> Instructions:
-    """Instructions with 0 for descriptors of maps, and which map belongs where."""
+def _named(code: bytes, names: Mapping[int, Mapping[int, str]]) -> Instructions:
+    """Instructions with 0 for descriptors of maps, and which map belongs where.
+
+    names: of maps, by how an instruction means one: bcc's descriptor where it is to be looked up
+    in, the number behind VALUE_OF() of probes/maps.h where it goes straight to the value.
+    """
     out, uses = bytearray(code), {}
     for at in range(0, len(code), 8):
-        if code[at] == _LD_IMM64 and code[at + 1] >> 4 == _PSEUDO_MAP_FD:
-            uses[at] = by_fd[int.from_bytes(code[at + 4:at + 8], sys.byteorder)]
+        if code[at] == _LD_IMM64 and (means := code[at + 1] >> 4) in names:
+            uses[at] = names[means][int.from_bytes(code[at + 4:at + 8], sys.byteorder)]
             out[at + 4:at + 8] = bytes(4)
     return Instructions(base64.b64encode(out).decode(), uses)
 

@@ -11,7 +11,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cmaobs.errors import KernelReadError
@@ -27,12 +27,12 @@ SYMBOLS = (
     *FUNCTIONS, *INNER, MUTEX, "cma_areas", "cma_area_count",
     "mem_section", "bpf_trampoline_link_prog", "register_ftrace_direct",
     "db_list", "debugfs_list", "dmabuf_list", "cma_heap_buf_ops",
-    "ftrace_set_filter_ip", "kprobe_perf_func", "bpf_ringbuf_reserve",
+    "bpf_get_current_task_btf", "ftrace_set_filter_ip", "kprobe_perf_func", "bpf_ringbuf_reserve",
 )
 STRUCTS = ("cma", "cma_memrange", "cma_defer_free_area", "shrink_control", "shrinker", "page",
            "mem_section")
 # Of structs that are too large to keep whole.
-MEMBERS = {"task_struct": ("flags",), "file": ("f_inode",), "inode": ("i_ino",),
+MEMBERS = {"task_struct": ("flags", "comm"), "file": ("f_inode",), "inode": ("i_ino",),
            "dma_buf": ("size", "file", "ops", "priv", "list_node"),
            "cma_heap_buffer": ("cma_pages", "pagecount")}
 BAD_CLOCKS = ("jiffies", "refined-jiffies")  # 1 to 10 ms a step
@@ -47,7 +47,8 @@ class Facts:
     structs: member offsets in bytes by struct, the size under ""; missing
     structs are absent. typed: names of the arguments of the functions that BTF describes.
     btf_error: why there is no BTF, or "".
-    areas: names below /sys/kernel/mm/cma, None without CMA_SYSFS.
+    areas: names below /sys/kernel/mm/cma, None without CMA_SYSFS. policies: of those that have one,
+    as far as their files may be read.
     """
 
     release: str
@@ -65,6 +66,7 @@ class Facts:
     root_user: bool
     capabilities: int
     lockdown: str
+    policies: Mapping[str, str] = field(default_factory=dict)
 
 
 def probe(root: str | os.PathLike[str] = "/") -> Facts:
@@ -94,6 +96,8 @@ def probe(root: str | os.PathLike[str] = "/") -> Facts:
         root_user=os.geteuid() == 0,
         capabilities=_capabilities(base / "proc/self/status"),
         lockdown=_lockdown(base / "sys/kernel/security/lockdown"),
+        policies={file.parent.name: policy for file in sorted(sysfs.glob("*/policy"))
+                  if (policy := _text(file))},
     )
 
 

@@ -17,6 +17,7 @@ from cmaobs.kernel.handlers import (
     DEFERRAL,
     HANDLERS,
     PHASES,
+    POLICY,
     RELEASES,
     TRACEPOINTS,
 )
@@ -25,7 +26,8 @@ from cmaobs.kernel.handlers import (
 def features(facts: Facts) -> list[Finding]:
     """A row for each feature; a row that is not ok says what is not seen, and what would help."""
     return [_seen("allocations", ALLOCATIONS, facts), _seen("releases", RELEASES, facts),
-            _seen("contig calls", CALLS, facts), _failures(facts), _busy(facts), _phases(facts),
+            _seen("contig calls", CALLS, facts), _failures(facts), _busy(facts),
+            _release_event(facts), _phases(facts),
             deferral(facts), _shrinker(facts), _areas(facts), _page_numbers(facts), _callers(facts),
             _dmabufs(facts), _verdict(facts)]
 
@@ -52,8 +54,8 @@ def _failures(facts: Facts) -> Finding:
         return Finding("failures", "missing", "the error of the contig function is not seen",
                        "see symbols")
     also = " (EBUSY in the kernel's own event)" if _ranged(facts) else ""
-    return Finding("failures", "ok", f"ENOMEM: no run of clear bits was long enough{also}; "
-                   f"else as {contig} returned it")
+    return Finding("failures", "ok", "by errno: ENOMEM where no run of clear bits was long "
+                   f"enough{also}, else what {contig} returned")
 
 
 def _busy(facts: Facts) -> Finding:
@@ -63,7 +65,16 @@ def _busy(facts: Facts) -> Finding:
                        f"{event.event}", "use a kernel built with CONFIG_BPF_EVENTS=y")
     told = ("" if "_refcount" in facts.structs.get("page", {}) else
             "; their references are not known")
-    return Finding("busy pages", "ok", f"the first of each call, by {event.event}{told}")
+    return Finding("busy pages", "ok", f"the first that stays in each call, by {event.event}{told}")
+
+
+def _release_event(facts: Facts) -> Finding:
+    event = TRACEPOINTS["release_event"]
+    if event.symbol not in facts.symbols:
+        return Finding("release event", "limited", "a release without its trace event, which R2 "
+                       f"asks for, is not seen: no event {event.event}",
+                       "use a kernel built with CONFIG_BPF_EVENTS=y")
+    return Finding("release event", "ok", f"whether each release fires {event.event} (R2)")
 
 
 def _phases(facts: Facts) -> Finding:
@@ -72,8 +83,8 @@ def _phases(facts: Facts) -> Finding:
              if (symbol := row.symbols[0]) and not set(row.symbols) & facts.symbols.keys()]
     unseen = [one.name for one in PHASES if one.name not in seen] + parts
     if unseen:
-        return Finding("phases", "limited", f"not seen: {', '.join(unseen)}; that time is part of "
-                       "the rest, or of the phase around it", "a kernel of 6.1 or later with "
+        return Finding("phases", "limited", f"not seen: {', '.join(unseen)}; that time is "
+                       "unexplained, or of the phase around it", "a kernel of 6.1 or later with "
                        "CONFIG_KALLSYMS_ALL=y and CONFIG_BPF_EVENTS=y shows all")
     return Finding("phases", "ok", ", ".join(seen) + "; with --phases")
 
@@ -130,10 +141,13 @@ def _dmabufs(facts: Facts) -> Finding:
 def _verdict(facts: Facts) -> Finding:
     for needed in (_areas(facts), _page_numbers(facts)):
         if needed.state != "ok":
-            return Finding("model verdict", needed.state, "unknown, as a rule: see "
+            return Finding("model verdict", needed.state, "mostly unknown: see "
                            + needed.feature, needed.remedy)
     policy = ("all rules" if deferral(facts).state == "ok"
               else "the rules that need no deferred freeing")
+    if "policy" in facts.structs.get("cma", {}) and POLICY not in chosen(facts):
+        return Finding("model verdict", "limited", "unknown: an area's policy can be written, and "
+                       f"{HANDLERS[POLICY].symbols[0]} is not seen", "see symbols")
     several = ("; unknown for areas of several ranges, as hugetlb_cma makes them"
                if _ranged(facts) else "")
     return Finding("model verdict", "ok", f"by {policy}{several}")

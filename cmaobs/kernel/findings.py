@@ -154,7 +154,9 @@ def deferral(facts: Facts) -> Finding:
     if "cma_defer_free_area" not in facts.structs:
         return Finding("deferred freeing", "limited", "BTF has no struct cma_defer_free_area",
                        "use a kernel whose extents are of that type")
-    return Finding("deferred freeing", "ok", "patched")
+    policies = ", ".join(f"{area} {policy}" for area, policy in facts.policies.items())
+    return Finding("deferred freeing", "ok",
+                   f"patched; policy: {policies}" if policies else "patched")
 
 
 def dmabuf_list(facts: Facts) -> int:

@@ -46,9 +46,12 @@ class Tracepoint(NamedTuple):
         return f"__bpf_trace_{self.template or self.event}"
 
 
+# In all kernels named above.
 TRACEPOINTS: Mapping[str, Tracepoint] = {
-    # start_pfn, end_pfn, fin_pfn; in all kernels named above.
+    # start_pfn, end_pfn, fin_pfn.
     "busy_page": Tracepoint("test_pages_isolated", "WITH_BUSY_PAGE"),
+    # Nothing is read of it: only that it fired.
+    "release_event": Tracepoint("cma_release", "WITH_RELEASE_EVENT"),
 }
 
 HANDLERS: Mapping[str, Handler] = {
@@ -72,6 +75,7 @@ HANDLERS: Mapping[str, Handler] = {
     "count": Handler("COUNT_FN", ("cma_defer_free_count",), ("shrinker",)),
     "scan": Handler("SCAN_FN", ("cma_defer_free_scan",), ("shrinker", "sc")),
     "batch": Handler("BATCH_FN", ("cma_defer_set_batch",), ("cma", "batch")),
+    "policy": Handler("POLICY_FN", ("cma_defer_set_policy",), ("cma", "policy")),
 }
 
 class Phase(NamedTuple):
@@ -116,3 +120,4 @@ ALLOCATIONS = ("cma_alloc", "alloc_frozen", "alloc_order")
 RELEASES = ("cma_release", "release_frozen")
 CALLS = ("contig", "free")
 DEFERRAL = ("count", "scan", "batch")  # of the patch series only
+POLICY = "policy"  # of a series that lets allocations prefer deferred pages

@@ -17,7 +17,7 @@ from cmaobs.errors import KernelReadError
 from cmaobs.kernel.areas import AreaReader
 from cmaobs.kernel.facts import MEMBERS
 from cmaobs.kernel.plan import Plan
-from cmaobs.state import AreaFacts, Run
+from cmaobs.state import AreaFacts, Run, default_area
 
 _TRIES = 4
 _MOST = 65536  # buffers: a list that does not end is no list
@@ -87,6 +87,7 @@ def tied(buffers: Sequence[Buffer], runs: Mapping[int, Run],
     A run that does not fit the buffer's size or lies in no area was misread, and is not used.
     """
     names = {area.name for area in areas}
+    default = default_area(names)
     made = []
     for one in buffers:
         run = runs.get(one.ino)
@@ -96,8 +97,8 @@ def tied(buffers: Sequence[Buffer], runs: Mapping[int, Run],
                                 size=one.size or run[1] * page_size))
         elif one.exporter in names:
             made.append(replace(one, area=one.exporter, tie="exporter"))
-        elif one.exporter == "default_cma_region" and "reserved" in names:
-            made.append(replace(one, area="reserved", tie="exporter"))
+        elif one.exporter == "default_cma_region" and default:
+            made.append(replace(one, area=default, tie="exporter"))
         else:
             made.append(one)
     return tuple(made)

@@ -33,6 +33,15 @@ def opened(path: Path) -> int:
     return os.dup(_held[path])
 
 
+def read_at(path: Path, size: int, position: int) -> bytes:
+    """So many bytes of the file from there on, or what there is of them; raises OSError."""
+    fd = opened(path)
+    try:
+        return os.pread(fd, size, position)
+    finally:
+        os.close(fd)
+
+
 def release() -> None:
     """Close what is held."""
     while _held:

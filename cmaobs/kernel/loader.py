@@ -7,13 +7,13 @@ kill.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cmaobs import wire
 from cmaobs.errors import ProbeError
 from cmaobs.kernel import compiler, objects
 from cmaobs.kernel.libbpf import ProgramKind, Programs
@@ -21,29 +21,60 @@ from cmaobs.kernel.objects import Objects
 from cmaobs.kernel.perf import attach_kprobe
 from cmaobs.kernel.plan import Plan
 
-MAPS = ("events", "config", "threads", "empty_thread", "counters", "latencies", "losses", "flight",
+MAPS = ("events", "config", "slots", "threads", "empty_thread", "counted", "losses", "flight",
         "snap")
 STACKS = "stacks"  # a map as well, where stacks are asked for
 PHASES = ("phasing", "phase_latencies", "moved")  # where phases are
 RUN = ("snapshot", "peek", "running")  # programs that are run, not attached
 _ALWAYS = {"thread_exit": "sched_process_exit"}
-EVENT = "release_event"  # a program as well, on the event of that name where the kernel has it
-_EVENT_OF = "cma_release"
+_TOLD = ("release_event", "busy_page")  # what these see only records tell
 _SIDES = ("return", "entry")  # the return first, so that no entry goes without
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is compiled in beside what the plan says.
+
+    ring_pages: of the ring buffer, a power of two. slots: of threads, a power of two; max_threads:
+    beside those that have one. send: the sending of records. stacks: the taking of kernel stacks.
+    probes: False leaves all but the snapshot reader unattached.
+    """
+
+    ring_pages: int
+    slots: int
+    max_threads: int
+    send: bool = True
+    stacks: bool = False
+    probes: bool = True
+
+    @property
+    def flags(self) -> list[str]:
+        """For the compiler."""
+        return [f"-DTHREAD_SLOTS={self.slots}",
+                f"-DSLOTS_BYTES={self.slots * wire.size('cmaobs_thread')}",
+                *(["-DWITH_RECORDS=1"] if self.send else []),
+                *(["-DWITH_STACKS=1"] if self.stacks else [])]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Entries of maps for which the source does not say it; of a ring, bytes."""
+        return {"events": self.ring_pages * os.sysconf("SC_PAGESIZE"),
+                "threads": self.max_threads}
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """File descriptors by name.
 
-    attached: one per probe; closing it detaches. attach: kprobe or fentry. compile_seconds: that
-    the compiler took, 0 where the cache had its work.
+    attached: one per probe; closing it detaches. attach: kprobe or fentry. max_areas: that the
+    maps have room for. compile_seconds: that the compiler took, 0 where the cache had its work.
     """
 
     attach: str
     maps: dict[str, int] = field(default_factory=dict)
     programs: dict[str, int] = field(default_factory=dict)
     attached: dict[str, int] = field(default_factory=dict)
+    max_areas: int = 0
     compile_seconds: float = 0.0
 
     def close(self) -> None:
@@ -54,35 +85,31 @@ class Loaded:
             fds.clear()
 
 
-def load(plan: Plan, ring_pages: int, max_threads: int, probes: bool = True,
-         stacks: bool = False, root: str = "/") -> Loaded:
-    """Compile and attach as planned; probes False loads the snapshot reader only.
-
-    stacks: compile the taking of kernel stacks in, and make the map for them.
+def load(plan: Plan, parts: Parts, root: str = "/") -> Loaded:
+    """Compile and attach as planned.
 
     Raises ProbeError with the compiler's or verifier's last line.
     """
-    sizes = {"events": ring_pages * os.sysconf("SC_PAGESIZE"), "threads": max_threads}
     modes = [plan.attach] if plan.attach == "kprobe" or not plan.fallback \
         else ["fentry", "kprobe"]
     for last, mode in enumerate(modes, start=1):
         try:
-            return _load_once(plan, mode, sizes, probes, stacks, root)
+            return _load_once(plan, mode, parts, root)
         except ProbeError:
             if last == len(modes):
                 raise
     raise AssertionError("there is at least one way to attach")
 
 
-def _load_once(plan: Plan, mode: str, sizes: Mapping[str, int], probes: bool, stacks: bool,
-               root: str) -> Loaded:
-    flags = [f"-D{name}={value}" for name, value in plan.defines.items()]
-    flags += ["-DCMAOBS_FENTRY"] if mode == "fentry" else []
-    flags += ["-DWITH_STACKS=1"] if stacks else []
+def _load_once(plan: Plan, mode: str, parts: Parts, root: str) -> Loaded:
+    flags = [*(f"-D{name}={value}" for name, value in plan.defines.items()), *parts.flags,
+             *(["-DCMAOBS_FENTRY"] if mode == "fentry" else [])]
     functions = {**plan.phases, **plan.functions}
-    programs = [*RUN, *_ALWAYS, EVENT, *plan.tracepoints,
+    programs = [*RUN, *_ALWAYS, *plan.tracepoints,
                 *(f"{side}_{handler}" for handler in functions for side in _SIDES)]
-    maps = [*MAPS, *([STACKS] if stacks else []),
+    if not parts.send:
+        programs = [program for program in programs if program not in _TOLD]
+    maps = [*MAPS, *([STACKS] if parts.stacks else []),
             *(PHASES if "WITH_PHASES" in plan.defines else ())]
     text = compiler.source("cmaobs.bpf.c")
 
@@ -92,10 +119,10 @@ def _load_once(plan: Plan, mode: str, sizes: Mapping[str, int], probes: bool, st
         objects.key(text, flags, _kernel(root)),
         lambda: compiler.compile_probes(text, flags, maps, programs, mode))
     seconds = 0.0 if cached else time.monotonic() - started
-    loaded = Loaded(mode, compile_seconds=seconds)
+    loaded = Loaded(mode, max_areas=plan.max_areas, compile_seconds=seconds)
     try:
-        _attach(loaded, found, sizes, functions if probes else {},
-                {**_ALWAYS, **plan.tracepoints} if probes else {}, root)
+        _attach(loaded, found, parts.sizes, functions if parts.probes else {},
+                {**_ALWAYS, **plan.tracepoints} if parts.probes else {}, root)
     except ProbeError:
         loaded.close()
         raise
@@ -125,15 +152,12 @@ def _attach(loaded: Loaded, found: Objects, sizes: Mapping[str, int],
                     loaded.programs[key] = fd = lib.load(program, ProgramKind.KPROBE, code)
                     loaded.attached[key] = attach_kprobe(function, fd, side == "return", root)
         for program, tracepoint in tracepoints.items():
+            if program not in found.programs:
+                continue
             code = found.programs[program].bound(loaded.maps)
             fd = lib.load(program, ProgramKind.RAW_TRACEPOINT, code)
             loaded.programs[program] = fd
             loaded.attached[program] = lib.open(fd, tracepoint)
-        if functions:
-            code = found.programs[EVENT].bound(loaded.maps)
-            loaded.programs[EVENT] = fd = lib.load(EVENT, ProgramKind.RAW_TRACEPOINT, code)
-            with contextlib.suppress(ProbeError):  # a kernel without it: Session.identity says so
-                loaded.attached[EVENT] = lib.open(fd, _EVENT_OF)
     finally:
         lib.close()
 

@@ -72,8 +72,7 @@ def read(runs: Iterable[Run], root: str | os.PathLike[str] = "/") -> tuple[Owned
 def holder(pfn: int, root: str | os.PathLike[str], frames: int) -> str:
     """Who took this page from the buddy, with so many functions of the stack; "" if not known."""
     try:
-        with (Path(root) / "sys/kernel/debug/page_owner").open("rb", buffering=0) as file:
-            text = os.pread(file.fileno(), 4096, pfn).decode("utf-8", "replace")
+        text = held.read_at(Path(root) / FILE, 4096, pfn).decode("utf-8", "replace")
     except OSError:
         return ""
     told = parse(text)

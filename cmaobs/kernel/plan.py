@@ -15,7 +15,15 @@ from cmaobs.kernel import findings
 from cmaobs.kernel.facts import Facts
 from cmaobs.kernel.features import features
 from cmaobs.kernel.findings import Finding, chosen
-from cmaobs.kernel.handlers import DEFERRAL, HANDLERS, ISOLATED, MUTEX, PHASES, TRACEPOINTS
+from cmaobs.kernel.handlers import (
+    DEFERRAL,
+    HANDLERS,
+    ISOLATED,
+    MUTEX,
+    PHASES,
+    POLICY,
+    TRACEPOINTS,
+)
 
 Attach = Literal["auto", "kprobe", "fentry"]
 MAX_AREAS = 64  # where the size of cma_areas[] cannot be told
@@ -89,7 +97,7 @@ def make(facts: Facts, attach: Attach = "auto", phases: bool = False) -> Plan:
         raise UnsupportedError(f"fentry: {fentry.detail}", "use --attach kprobe")
     patched = findings.deferral(facts).state == "ok"
     functions = {handler: name for handler, name in chosen(facts).items()
-                 if patched or handler not in DEFERRAL}
+                 if patched or handler not in (*DEFERRAL, POLICY)}
     tracepoints = {program: row for program, row in TRACEPOINTS.items()
                    if row.symbol in facts.symbols}
     inner: dict[str, str] = {}
@@ -110,7 +118,8 @@ def make(facts: Facts, attach: Attach = "auto", phases: bool = False) -> Plan:
         functions=functions, phases=inner,
         tracepoints={program: row.event for program, row in tracepoints.items()},
         defines=(_function_defines(facts, functions | inner) | _phase_defines(facts, phases)
-                 | _struct_defines(facts, ranges, patched) | {"MAX_AREAS": max_areas}
+                 | _struct_defines(facts, ranges, patched)
+                 | {"MAX_AREAS": max_areas, "FLIGHTS": 1 << max_areas.bit_length()}
                  | {row.macro: 1 for row in tracepoints.values()}),
         structs=facts.structs, ranges=ranges,
         cma_areas=facts.symbols["cma_areas"],
@@ -154,11 +163,15 @@ def _phase_defines(facts: Facts, phases: bool) -> dict[str, int | str]:
 def _struct_defines(facts: Facts, ranges: Ranges, patched: bool) -> dict[str, int | str]:
     cma = facts.structs["cma"]
     defines: dict[str, int | str] = {
-        "CMA_SIZE": cma[""], "CMA_ORDER": cma["order_per_bit"],
+        **division(cma[""]), "CMA_ORDER": cma["order_per_bit"],
         "RANGE_COUNT": ranges.count, "RANGE_BITMAP": ranges.bitmap,
         "PAGE_STRUCT_SIZE": facts.structs["page"][""]}
     if "flags" in facts.structs.get("task_struct", {}):
         defines["TASK_FLAGS"] = facts.structs["task_struct"]["flags"]
+    # a helper of 5.11 on
+    if "comm" in facts.structs.get("task_struct", {}) and \
+            "bpf_get_current_task_btf" in facts.symbols:
+        defines["TASK_COMM"] = facts.structs["task_struct"]["comm"]
     if {"nr_pages_succeeded", "nr_pages_failed"} <= cma.keys():
         defines |= {"CMA_SUCCEEDED": cma["nr_pages_succeeded"],
                     "CMA_FAILED": cma["nr_pages_failed"]}
@@ -168,6 +181,8 @@ def _struct_defines(facts: Facts, ranges: Ranges, patched: bool) -> dict[str, in
                     "CMA_DEFER_FREE": cma["defer_free"], "EXTENT_SIZE": extent[""],
                     "EXTENT_PFN": extent["pfn"], "EXTENT_COUNT": extent["count"],
                     "EXTENT_LIST": extent["list"]}
+        if "policy" in cma:
+            defines["CMA_POLICY"] = cma["policy"]
         if "shrinker" in cma:
             defines["CMA_SHRINKER"] = cma["shrinker"]
             defines["SC_NR_TO_SCAN"] = facts.structs["shrink_control"]["nr_to_scan"]
@@ -179,6 +194,13 @@ def _struct_defines(facts: Facts, ranges: Ranges, patched: bool) -> dict[str, in
                 defines |= {"SHRINKER_PRIVATE_DATA": shrinker["private_data"],
                             "SHRINKER_BATCH": shrinker["batch"]}
     return defines
+
+
+def division(size: int) -> dict[str, int | str]:
+    """What divides a difference of addresses by a size in bytes: index_of() of probes/thread.h."""
+    shift = (size & -size).bit_length() - 1
+    return {"CMA_SIZE_SHIFT": shift,
+            "CMA_SIZE_INVERSE": f"{pow(size >> shift, -1, 1 << 64):#x}ULL"}
 
 
 def _room(struct: Mapping[str, int], member: str) -> int:

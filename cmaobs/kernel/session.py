@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,8 @@ from typing import Any
 
 from cmaobs import wire
 from cmaobs.errors import KernelReadError
+from cmaobs.events import SILENT
+from cmaobs.guard import Guard
 from cmaobs.kernel import facts as kernel_facts
 from cmaobs.kernel import (
     findings,
@@ -22,11 +25,12 @@ from cmaobs.kernel import (
     plan,
     privileges,
     stacks,
+    stayed,
 )
 from cmaobs.kernel.areas import AreaReader
 from cmaobs.kernel.at_attach import AtAttach
 from cmaobs.kernel.counts import CountReader
-from cmaobs.kernel.flight import Flight
+from cmaobs.kernel.flight import Flight, Slots
 from cmaobs.kernel.keepers import Keepers
 from cmaobs.kernel.libbpf import Maps
 from cmaobs.kernel.page_flags import Places
@@ -35,7 +39,7 @@ from cmaobs.kernel.stacks import Stacks
 from cmaobs.kernel.stayed import StayedPages
 from cmaobs.phases import split
 from cmaobs.source import Batch
-from cmaobs.state import AreaFacts, Losses, Reading
+from cmaobs.state import AreaFacts, Losses, Reading, Withheld
 
 _CONFIG = wire.Layout("cmaobs_config")
 _LOOK_S, _LOOKS_S = 0.01, 2.0  # between two looks for what was in flight at attach; in all
@@ -47,11 +51,12 @@ class Options:
     """How to observe.
 
     poll_s: between two looks at the ring. reading_s: between two readings.
-    ring_pages: of the ring buffer, a power of two. max_threads: threads with
-    an operation since they started that can be followed at a time.
+    ring_pages: of the ring buffer, a power of two. slots, a power of two, and max_threads: threads
+    with an operation since they started that can be followed at a time, in one step and beside.
     send: False counts only. stacks: records carry the kernel stack. buffers_s: at the first reading
     and that often look up who holds dma-bufs; None is never. lent_s: the same for where pages are.
-    phases: see where the time of allocations goes.
+    phases: see where the time of allocations goes. max_rate: operations a second above which what
+    costs most is withheld (cmaobs.guard).
     """
 
     root: str = "/"
@@ -59,6 +64,7 @@ class Options:
     poll_s: float = 0.1
     reading_s: float = 1.0
     ring_pages: int = 1024
+    slots: int = 1024
     max_threads: int = 4096
     send: bool = True
     stacks: bool = False
@@ -66,6 +72,7 @@ class Options:
     buffers_s: float | None = None
     lent_s: float | None = None
     phases: bool = False
+    max_rate: float | None = None
 
 
 class Session:
@@ -76,9 +83,9 @@ class Session:
         self._options = options
         self._facts = kernel_facts.probe(options.root)
         self._plan = plan.make(self._facts, options.attach, options.phases)
-        self._loaded = loader.load(self._plan, options.ring_pages, options.max_threads,
-                                   options.probes, options.stacks and options.probes,
-                                   options.root)
+        self._loaded = loader.load(self._plan, loader.Parts(
+            options.ring_pages, options.slots, options.max_threads, options.send,
+            options.stacks and options.probes, options.probes), options.root)
         self._maps = Maps()
         self._reader = AreaReader(self._loaded, self._plan, self._maps)
         self._counts = CountReader(self._loaded, self._maps, self._reader.areas)
@@ -91,8 +98,11 @@ class Session:
         self._stayed = StayedPages(self._reader, self._vmemmap, self._plan.structs["page"],
                                    options.root)
         self._places = Places(options.root, options.lent_s)
-        self._flight = Flight(self._loaded.maps["threads"], self._maps, options.max_threads,
+        self._flight = Flight(Slots(self._loaded.maps["slots"], options.slots),
+                              self._loaded.maps["threads"], self._maps, options.max_threads,
                               self._counts.in_flight)
+        features = (("records", options.send), ("stacks", self._stacks), ("phases", options.phases))
+        self._guard = Guard(options.max_rate or math.inf, [name for name, used in features if used])
         self._stopped = False
         self._attached_ns = self._in_flight = 0
         self._before: AtAttach | None = None
@@ -117,12 +127,17 @@ class Session:
         return before
 
     def _arm(self) -> None:
+        """Tell the probes where things are, and what is withheld."""
+        since_ns = self._guard.since_ns
         values: dict[str, Any] = {"cma_areas": self._plan.cma_areas,
                                   "vmemmap": self._vmemmap,
                                   "cma_mutex": self._plan.cma_mutex,
+                                  "records_since": since_ns.get("records", 0),
+                                  "phases_since": since_ns.get("phases", 0),
+                                  "stacks_withheld": int("stacks" in self._guard.withheld),
                                   "area_count": len(self._reader.areas),
-                                  "armed": 1, "send": int(self._options.send),
-                                  "events": int(loader.EVENT in self._loaded.attached)}
+                                  "armed": 1,
+                                  "silent": SILENT * ("release_event" in self._loaded.attached)}
         self._maps.update(self._loaded.maps["config"], 0,
                           _CONFIG.pack(*(values.get(f, 0) for f in _CONFIG.fields)))
 
@@ -143,10 +158,12 @@ class Session:
 
     def _hold(self) -> list[str]:
         """Open what is read later and only privileged users may open; what could not be."""
+        root = Path(self._options.root)
         wanted = [*([stacks.FILE] if self._stacks else []),
                   *([page_flags.FILE] if self._options.lent_s is not None else [])]
-        held.hold(Path(self._options.root) / page_owner.FILE)  # few kernels have it
-        return [why for file in wanted if (why := held.hold(Path(self._options.root) / file))]
+        for file in {page_flags.FILE, stayed.COUNTS, page_owner.FILE} - set(wanted):
+            held.hold(root / file)  # of pages that stay busy; not every kernel has them
+        return [why for file in wanted if (why := held.hold(root / file))]
 
     def _usable(self) -> bool:
         """Whether readings can be made."""
@@ -155,6 +172,8 @@ class Session:
                 self._reader.read(area)
             self._counts.read()
             self._losses()
+            if self._options.probes:
+                self._arm()  # as at any time again, where there is a --max-rate
         except KernelReadError:
             return False
         return True
@@ -163,14 +182,14 @@ class Session:
     def identity(self) -> Mapping[str, str]:
         """Kernel and observer, as label values."""
         notes = self._plan.notes
-        if self._options.probes and loader.EVENT not in self._loaded.attached:
-            notes += ("release event: this kernel has no cma_release event to look for (R2)",)
         if self._before is not None and self._before.trouble:
             notes += ("operations in flight at attach: cannot be told, taken to end within "
                       f"{_BLIND_NS // 10**9} s: {self._before.trouble}",)
         return {"release": self._facts.release, "machine": self._facts.machine,
                 "patched": "yes" if self._plan.patched else "no",
                 "batch_probed": "yes" if "batch" in self._plan.functions else "no",
+                **({"policy_probed": "yes" if "policy" in self._plan.functions else "no"}
+                   if "CMA_POLICY" in self._plan.defines else {}),
                 "unseen": ",".join(handler for handler in ("scan", "batch")
                                        if self._plan.patched and handler not in
                                        self._plan.functions),
@@ -194,6 +213,9 @@ class Session:
         self._ring.start()
         due = 0.0
         while not self._stopped:
+            if self._options.max_rate and \
+                    self._guard.look(self._counts.begun(), time.monotonic_ns()):
+                self._arm()
             if time.monotonic() >= due:
                 due = time.monotonic() + self._options.reading_s
                 yield from self._reading_steps()
@@ -216,6 +238,7 @@ class Session:
         """Detach everything."""
         self._stopped = True
         self._ring.close()
+        self._flight.close()
         self._loaded.close()
         held.release()
 
@@ -236,7 +259,15 @@ class Session:
                       stacks=self._stacks.fresh() if self._stacks else {},
                       buffers=self._keepers.buffers(), owners=self._keepers.owners(states),
                       stayed=self._stayed.fresh(),
-                      stacks_failed=self._counts.stacks_failed() if self._stacks else None)
+                      stacks_failed=self._counts.stacks_failed() if self._stacks else None,
+                      withheld=self._withheld())
+
+    def _withheld(self) -> dict[str, Withheld]:
+        if not self._options.max_rate:
+            return {}
+        counts = self._counts.withheld()
+        return {name: Withheld(name in self._guard.withheld, counts[name])
+                for name in self._guard.since_ns}
 
     def _losses(self) -> Losses:
         """Operations that nobody follows were in flight until now if they are, or were before."""

@@ -7,7 +7,6 @@ has: its struct page, where that can be found. All of it may have changed since 
 
 from __future__ import annotations
 
-import os
 import struct
 import time
 from collections.abc import Mapping
@@ -16,10 +15,11 @@ from pathlib import Path
 from cmaobs import wire
 from cmaobs.errors import KernelReadError
 from cmaobs.events import NO_AREA, RECORD, Record
-from cmaobs.kernel import page_owner
+from cmaobs.kernel import held, page_flags, page_owner
 from cmaobs.kernel.areas import AreaReader
 from cmaobs.state import Stayed
 
+COUNTS = "proc/kpagecount"
 _BUSY = wire.offset("cmaobs_record", "busy") // 4
 _STRIDE = RECORD.size // 4
 _AT_ONCE = 16  # pages of one batch of records
@@ -64,10 +64,10 @@ class StayedPages:
 
     def _read(self, pfn: int) -> Stayed:
         at_ns = time.monotonic_ns()
-        flags = _word(self._root, "proc/kpageflags", pfn)
+        flags = _word(self._root, page_flags.FILE, pfn)
         names = None if flags is None else tuple(
             name for bit, name in NAMES.items() if flags >> bit & 1)
-        return Stayed(pfn, at_ns, names, _word(self._root, "proc/kpagecount", pfn),
+        return Stayed(pfn, at_ns, names, _word(self._root, COUNTS, pfn),
                       self._references(pfn), page_owner.holder(pfn, self._root, _FRAMES))
 
     def _references(self, pfn: int) -> int | None:
@@ -83,8 +83,7 @@ class StayedPages:
 def _word(root: str, name: str, pfn: int) -> int | None:
     """The 64-bit number of a page in a file of /proc that has one for each."""
     try:
-        with (Path(root) / name).open("rb", buffering=0) as file:
-            data = os.pread(file.fileno(), 8, pfn * 8)
+        data = held.read_at(Path(root) / name, 8, pfn * 8)
     except OSError:
         return None
     return int(struct.unpack("=Q", data)[0]) if len(data) == 8 else None

@@ -17,9 +17,18 @@ static bool is_call(const struct cmaobs_record *r)
 	return r->kind == CMAOBS_CONTIG || r->kind == CMAOBS_FREE;
 }
 
-static bool inside(const struct area *a, uint64_t pfn, uint64_t pages)
+bool inside(const struct area *a, uint64_t pfn, uint64_t pages)
 {
 	return pfn >= a->base && pages <= a->pages && pfn - a->base <= a->pages - pages;
+}
+
+bool fits(const struct cmaobs_record *r)
+{
+	bool kind = (r->kind >= CMAOBS_ALLOC && r->kind <= CMAOBS_POLICY) || is_call(r);
+
+	return kind && r->path <= CMAOBS_PATH_REJECTED && r->op_ns <= r->start_ns &&
+		r->start_ns <= r->end_ns && !(r->end_ns >> 63) && r->count <= PAGES_MAX &&
+		r->align <= 63 && (uint64_t)r->n_contig + r->n_free <= CALLS_MAX;
 }
 
 /* What cmaobs/sanity.py says of a record, and what only history.py can tell. */
@@ -29,14 +38,7 @@ static bool in_order(const struct lane *lane, const struct cmaobs_record *r)
 	bool granted = r->kind == CMAOBS_ALLOC &&
 		(r->path == CMAOBS_PATH_HIT || r->path == CMAOBS_PATH_CONTIG);
 
-	if (!((r->kind >= CMAOBS_ALLOC && r->kind <= CMAOBS_BATCH) || is_call(r)) ||
-	    r->path > CMAOBS_PATH_REJECTED || r->flags & (CMAOBS_STALE | CMAOBS_SILENT))
-		return false;
-	if (r->op_ns > r->start_ns || r->start_ns > r->end_ns || r->end_ns >> 63 ||
-	    r->start_ns < lane->watermark)
-		return false;
-	if (r->count > PAGES_MAX || r->align > 63 ||
-	    (uint64_t)r->n_contig + r->n_free > CALLS_MAX)
+	if (!fits(r) || r->flags & (CMAOBS_STALE | CMAOBS_SILENT) || r->start_ns < lane->watermark)
 		return false;
 	if (is_call(r) && !r->op_ns)
 		return false;

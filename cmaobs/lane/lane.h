@@ -108,6 +108,8 @@ struct lane_demand {
 	const int64_t *asks, *a, *b;
 	const uint8_t *was;	/* path recorded, by ask */
 	const int64_t *got;	/* pfn granted, by ask */
+	const int64_t *alone;	/* ns with the mutex, by ask, of those served by contig */
+	uint64_t n_asks, threads;
 	uint64_t n_tries;	/* by ask, ascending */
 	const int64_t *tries;	/* ask, pfn, ret */
 	uint64_t n_reserved, n_extents;
@@ -128,8 +130,106 @@ struct lane_replayed {
 /* 0: done. -1: no memory. 1: events of pages that are not the area's. */
 int lane_replay(const struct lane_demand *demand, const struct lane_policy *policy,
 		struct lane_replayed *out);
+/*
+ * The events of a demand as they might have been, and releases of what failed: what events_of() of
+ * cmaobs/whatif/varied.py does. shifts: thread, ns. reached: time, event. later: time, ask, pages,
+ * ascending. varied: whether shifts and reached count.
+ */
+struct lane_variation {
+	uint32_t varied, unused;
+	uint64_t n_shifts, n_reached, n_later, n_asks;
+	const int64_t *tids;	/* by event */
+	const int64_t *shifts, *reached, *later;
+};
+
+/* Columns with room for all events, reached and later. */
+struct lane_events {
+	uint64_t n;
+	int64_t *times, *asks, *a, *b;
+	uint8_t *kinds;
+};
+
+/* 0: done. -1: no memory. */
+int lane_vary(const struct lane_demand *demand, const struct lane_variation *variation,
+	      struct lane_events *out);
+/*
+ * What each of the equal parts of a demand's asks took: stretches() of cmaobs/whatif/latency.py.
+ * By ask; freeing: ask, ns, ascending. Costs in ns.
+ */
+struct lane_took {
+	uint64_t n, n_freeing;
+	const uint8_t *was, *path, *idle;
+	const int64_t *pages, *durations, *extents, *flushed, *freeing;
+	double extent_ns, page_ns;
+	uint32_t stretches, parts;	/* parts of an octave that are a bin */
+};
+
+/* needs, flush_ns: by path, order of the pages, and whether it came after idle time. */
+struct lane_stretch {
+	uint64_t own[2][2048];	/* hits and others, by bin */
+	uint64_t needs[2][64][2];
+	int64_t flush_ns[2][64][2];
+};
+
+/* out: as many as took->stretches, zeroed. */
+void lane_stretches(const struct lane_took *took, struct lane_stretch *out);
 /* Whether a try whose answer is not known is taken to be -EBUSY. */
 int lane_busy(uint64_t chance, uint64_t ask, uint64_t try_, uint64_t contig, uint64_t busy);
+
+/*
+ * From records to a demand: what cmaobs/whatif/gather.py and holding.py do, for areas of one range.
+ * Members are those of the same names of cmaobs/whatif/demand.py; those of several values a row
+ * have them one after the other.
+ */
+struct lane_column {
+	int64_t *at;
+	uint64_t n, room;
+};
+
+struct lane_bytes {
+	uint8_t *at;
+	uint64_t n, room;
+};
+
+struct lane_asked {
+	struct lane_column times, asks, a, b, tids;	/* by event */
+	struct lane_bytes kinds;
+	struct lane_column pages, durations, pfns, alone;	/* by ask */
+	struct lane_bytes paths, idle;
+	struct lane_column tries;	/* ask, pfn, ret */
+	struct lane_column freeing;	/* ask, ns */
+	struct lane_column frees;	/* pages, ns */
+	struct lane_column later;	/* time, ask, pages */
+	struct lane_column callers;	/* comm, 16 bytes; then asks, pages, failed, ns */
+	uint64_t start_ns, end_ns;
+	uint64_t threads, overlapping, operations, contig, busy;
+	uint64_t left_out[6];		/* by enum area_left_out of gather.h */
+};
+
+struct lane_gathering;
+
+/* All that return a status: 0: done. 1: only gather.py can tell; begin again there. -1: no memory. */
+struct lane_gathering *lane_gathering_new(uint32_t areas);
+void lane_gathering_free(struct lane_gathering *g);
+int lane_gathering_define(struct lane_gathering *g, uint32_t index, uint64_t base, uint64_t pages);
+int lane_gathering_feed(struct lane_gathering *g, const void *records, uint64_t count,
+			uint64_t watermark_ns);
+/* The first state, or another at rest. runs: first page and pages of what is allocated. */
+int lane_gathering_begin(struct lane_gathering *g, uint32_t index, uint64_t time_ns,
+			 const uint64_t *runs, uint64_t n_runs);
+int lane_gathering_rest(struct lane_gathering *g, uint32_t index, uint64_t time_ns,
+			const uint64_t *runs, uint64_t n_runs);
+int lane_gathering_end(struct lane_gathering *g);
+/* Valid until the next call. */
+const struct lane_asked *lane_gathering_asked(struct lane_gathering *g, uint32_t index);
+/* By enum left_out of gather.h. */
+const uint64_t *lane_gathering_left_out(struct lane_gathering *g);
+
+/*
+ * The records of a chunk of a recording, as cmaobs/recording/columns.py stores them: by column, of
+ * so many bytes a record. out: room for as many whole records, zeroed.
+ */
+void lane_unpack(const uint8_t *stored, uint64_t records, uint32_t bytes, void *out);
 
 /* Copy records out of the ring's stride; returns how many. */
 uint64_t lane_gather(const uint8_t *ring, uint64_t bytes, void *out, uint64_t *used);

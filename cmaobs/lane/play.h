@@ -9,6 +9,13 @@ struct extent {
 	uint64_t first, pages;
 };
 
+/* Has picked a run, is no hit, and waits for the mutex. */
+struct missed {
+	int64_t until, ask;
+	uint64_t at, pages;
+	unsigned int align;
+};
+
 struct play {
 	const struct lane_demand *d;
 	const struct lane_policy *p;
@@ -21,6 +28,9 @@ struct play {
 	uint64_t part;		/* of the time */
 	int64_t now;
 	uint64_t next_try;
+	int64_t time, free, usual;	/* of the event; when the mutex is; ns with it */
+	struct missed *waiting;	/* from first on, ascending */
+	uint64_t first, n_waiting, room_waiting;
 };
 
 /* play.c */

@@ -69,6 +69,10 @@ struct lane {
 	struct scratch *scratch;
 };
 
+/* join.c: whether a record's kind, times and sizes can be, and whether pages are an area's. */
+bool fits(const struct cmaobs_record *r);
+bool inside(const struct area *a, uint64_t pfn, uint64_t pages);
+
 /* state.c */
 uint64_t next_bit(const struct area *a, uint64_t at, uint64_t end, bool set);
 uint64_t lowest(struct area *a, uint64_t pages, unsigned int align);

@@ -2,12 +2,14 @@
 /* A demand on one area under other rules. cmaobs/whatif/replay.py says the same in Python. */
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "play.h"
 
 enum { ASK, GIVE, SCAN_BY_HAND, REACH, SET_BATCH };
 
 #define EBUSY_ 16
+#define LATEST (1LL << 62)	/* ns */
 
 static int64_t part_end(const struct play *y, uint64_t part)
 {
@@ -85,42 +87,120 @@ static int64_t answer(struct play *y, int64_t ask, uint64_t pfn, uint64_t try_, 
 	return lane_busy(y->p->chance, ask, try_, y->p->contig, y->p->busy) ? -EBUSY_ : 0;
 }
 
-static bool allocate(struct play *y, int64_t ask, uint64_t pages, unsigned int align)
+/* 1: at is picked and no hit. 0: that is the end of it. -1: no memory. */
+static int pick(struct play *y, int64_t ask, uint64_t pages, unsigned int align, uint64_t start,
+		uint64_t *at)
 {
-	uint64_t start = 0, step = align < 63 ? 1ULL << align : 1ULL << 62;
-	bool assumed = false;
+	int hit;
 
+	*at = place(y, pages, align, start);
 	y->out->paths[ask] = CMAOBS_PATH_FAILED;
-	for (uint64_t try_ = 0;; try_++) {
-		uint64_t at = place(y, pages, align, start);
+	if (*at == NOWHERE)
+		return 0;
+	hit = fetch(y, *at, pages);
+	if (hit < 0)
+		return -1;
+	mark(&y->area, *at, pages, true);
+	if (!hit)
+		return 1;
+	y->out->paths[ask] = CMAOBS_PATH_HIT;
+	y->out->pfns[ask] = y->d->base + *at;
+	return 0;
+}
+
+/* The mutex is had. */
+static bool contig(struct play *y, const struct missed *m)
+{
+	uint64_t at = m->at, step = m->align < 63 ? 1ULL << m->align : 1ULL << 62;
+	bool assumed = false;
+	int picked = 1;
+
+	for (uint64_t try_ = 0; picked > 0; try_++) {
 		int64_t ret;
 		bool known;
-		int hit;
 
-		if (at == NOWHERE)
+		flush(y, m->ask, at, m->pages);
+		ret = answer(y, m->ask, y->d->base + at, try_, &known);
+		assumed |= !known;
+		y->out->contig++;
+		if (!ret) {
+			y->out->paths[m->ask] = CMAOBS_PATH_CONTIG;
+			y->out->pfns[m->ask] = y->d->base + at;
 			break;
-		hit = fetch(y, at, pages);
-		if (hit < 0)
-			return false;
-		if (!hit) {
-			flush(y, ask, at, pages);
-			ret = answer(y, ask, y->d->base + at, try_, &known);
-			assumed |= !known;
-			y->out->contig++;
-			if (ret == -EBUSY_) {
-				start = at + step;
-				continue;
-			}
-			if (ret)
-				break;
 		}
-		mark(&y->area, at, pages, true);
-		y->out->paths[ask] = hit ? CMAOBS_PATH_HIT : CMAOBS_PATH_CONTIG;
-		y->out->pfns[ask] = y->d->base + at;
-		break;
+		mark(&y->area, at, m->pages, false);
+		y->out->paths[m->ask] = CMAOBS_PATH_FAILED;
+		if (ret != -EBUSY_)
+			break;
+		picked = pick(y, m->ask, m->pages, m->align, at + step, &at);
 	}
 	y->out->assumed += assumed;
+	return picked >= 0;
+}
+
+static uint64_t waiting(const struct play *y)
+{
+	return y->n_waiting - y->first;
+}
+
+/* The first that waits has the mutex. */
+static bool served(struct play *y)
+{
+	struct missed m = y->waiting[y->first++];
+
+	if (y->first == y->n_waiting)
+		y->first = y->n_waiting = 0;
+	return contig(y, &m);
+}
+
+static bool wait_for_mutex(struct play *y, const struct missed *m)
+{
+	if (y->first) {
+		memmove(y->waiting, y->waiting + y->first, waiting(y) * sizeof(*y->waiting));
+		y->n_waiting -= y->first;
+		y->first = 0;
+	}
+	if (y->n_waiting == y->room_waiting) {
+		uint64_t room = y->room_waiting ? 2 * y->room_waiting : 64;
+		void *more = realloc(y->waiting, room * sizeof(*y->waiting));
+
+		if (!more)
+			return false;
+		y->waiting = more;
+		y->room_waiting = room;
+	}
+	y->waiting[y->n_waiting++] = *m;
 	return true;
+}
+
+static bool allocate(struct play *y, int64_t ask, uint64_t pages, unsigned int align)
+{
+	struct missed m = {y->time > y->free ? y->time : y->free, ask, 0, pages, align};
+	/* each has one allocation that can be before this one */
+	uint64_t others = y->d->threads ? y->d->threads - 1 : 0;
+	__int128 longest = y->time + (__int128)others * y->usual;
+	int picked = pick(y, ask, pages, align, 0, &m.at);
+	int64_t alone;
+
+	if (picked < 1)
+		return !picked;
+	if (!others)
+		return contig(y, &m);
+	if (m.until > longest)
+		m.until = longest;
+	alone = y->d->was[ask] == CMAOBS_PATH_CONTIG ? y->d->alone[ask] : y->usual;
+	y->free = m.until > LATEST - alone ? LATEST : m.until + alone;
+	if (m.until <= y->time)
+		return contig(y, &m);
+	return (waiting(y) < others || served(y)) && wait_for_mutex(y, &m);
+}
+
+static bool waits(const struct play *y, int64_t ask)
+{
+	for (uint64_t i = y->first; i < y->n_waiting; i++)
+		if (y->waiting[i].ask == ask)
+			return true;
+	return false;
 }
 
 /* R1, R2. */
@@ -141,9 +221,14 @@ static bool release(struct play *y, uint64_t at, uint64_t pages)
 
 static bool give(struct play *y, int64_t ask, int64_t a, uint64_t pages)
 {
-	uint64_t pfn = ask < 0 ? (uint64_t)a : (uint64_t)y->out->pfns[ask] + a;
-	uint64_t at = pfn - y->d->base, end = at + pages;
+	uint64_t pfn, at, end;
 
+	while (waits(y, ask))	/* it was served by now */
+		if (!served(y))
+			return false;
+	pfn = ask < 0 ? (uint64_t)a : (uint64_t)y->out->pfns[ask] + a;
+	at = pfn - y->d->base;
+	end = at + pages;
 	if (ask >= 0 && !y->out->pfns[ask]) {
 		y->out->unreleased += y->d->was[ask] != CMAOBS_PATH_FAILED;
 		return true;
@@ -186,6 +271,21 @@ static bool happen(struct play *y, uint64_t i)
 	return true;
 }
 
+/* The mean of those recorded. */
+static int64_t usual(const struct lane_demand *d)
+{
+	__int128 sum = 0;
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < d->n_asks; i++) {
+		if (d->was[i] == CMAOBS_PATH_CONTIG) {
+			sum += d->alone[i];
+			n++;
+		}
+	}
+	return n ? sum / n : 0;
+}
+
 static bool begin(struct play *y)
 {
 	const struct lane_demand *d = y->d;
@@ -205,6 +305,8 @@ static bool begin(struct play *y)
 		y->listed += e.pages;
 	}
 	y->out->peak = y->listed;
+	y->free = d->start_ns;
+	y->usual = usual(d);
 	return true;
 }
 
@@ -230,13 +332,21 @@ int lane_replay(const struct lane_demand *demand, const struct lane_policy *poli
 
 	ok = ok && begin(&y);
 	for (uint64_t i = 0; ok && i < demand->n_events; i++) {
-		until(&y, demand->times[i]);
-		ok = happen(&y, i);
+		while (ok && waiting(&y) && y.waiting[y.first].until <= demand->times[i]) {
+			until(&y, y.waiting[y.first].until);
+			ok = served(&y);
+		}
+		y.time = demand->times[i];
+		until(&y, y.time);
+		ok = ok && happen(&y, i);
 		if (y.listed > out->peak)
 			out->peak = y.listed;
 	}
+	while (ok && waiting(&y))
+		ok = served(&y);
 	if (ok)
 		until(&y, demand->end_ns);
+	free(y.waiting);
 	free(y.area.bitmap);
 	free(y.list);
 	return ok ? 0 : status;

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmaobs.errors import CmaobsError, HostError, PrivilegeError, UnsupportedError, UsageError
+from cmaobs.state import DEFAULT_AREAS, default_area
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 DEBUGFS = "sys/kernel/debug"
@@ -48,7 +49,7 @@ class Area:
     @property
     def heap(self) -> Path | None:
         # From 6.17 on the default area's heap has a name of its own.
-        for name in (self.name, "default_cma_region" if self.name == "reserved" else self.name):
+        for name in (self.name, "default_cma_region" if self.name in DEFAULT_AREAS else self.name):
             path = self.root / "dev/dma_heap" / name
             if exists(path):
                 return path
@@ -109,7 +110,7 @@ def find(root: Path, name: str | None) -> Area:
             "no CMA area to be seen (debugfs, sysfs, dma_heap)",
             "boot with cma=64M, run as root, mount debugfs; see: cmaobs doctor",
         )
-    chosen = name or ("reserved" if "reserved" in names else min(names))
+    chosen = name or default_area(names) or min(names)
     if chosen not in names:
         raise UsageError(f"no area {chosen!r}", f"choose one of: {', '.join(sorted(names))}")
     paths = (root / DEBUGFS / form.format(chosen) for form in DIRECTORIES)
@@ -120,7 +121,8 @@ def names_of(root: Path) -> set[str]:
     names = {p.name.removeprefix("cma-") for p in listing(root / DEBUGFS / "cma")}
     names |= {p.name for p in listing(root / "sys/kernel/mm/cma")}
     heaps = {p.name for p in listing(root / "dev/dma_heap")} - {"system"}
-    return names | {"reserved" if n == "default_cma_region" else n for n in heaps}
+    default = default_area(names) or DEFAULT_AREAS[0]
+    return names | {default if n == "default_cma_region" else n for n in heaps}
 
 
 def listing(path: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cmaobs import where
+from cmaobs import policies, where
 from cmaobs.state import AreaCounts, AreaState, Latency
 from cmaobs.view import View, allocated_pages, clear_runs, free_pages, largest_clear_run
 
@@ -122,6 +122,8 @@ def _state(state: AreaState) -> Iterator[Sample]:
             ("cma_defer_batch_pages", state.batch)):
         if value is not None:
             yield name, area, value
+    if state.policy is not None:
+        yield "cma_defer_policy_info", (*area, policies.name_of(state.policy)), 1
     for result, pages in (("success", state.pages_succeeded), ("fail", state.pages_failed)):
         if pages is not None:
             yield "cma_kernel_alloc_pages_total", (*area, result), pages

@@ -42,6 +42,9 @@ def samples(view: View) -> Iterator[Sample]:
             yield "cmaobs_losses_total", (kind,), count
         if view.reading.stacks_failed is not None:
             yield "cmaobs_stacks_failed_total", (), view.reading.stacks_failed
+        for feature, (now, count) in view.reading.withheld.items():
+            yield "cmaobs_feature_withheld", (feature,), int(now)
+            yield "cmaobs_withheld_total", (feature,), count
     if view.verdict is not None:
         yield from _verdict(view.verdict, view.reading)
 

@@ -18,7 +18,8 @@ class Metric:
     where a recording need not have it, "sysfs" where CMA_SYSFS must be built in, "callers" where
     holders are followed and there is one, "buffers" where dma-bufs are looked up, "lent" where the
     places of free pages are, "web" where the server has a web configuration, "counted" where a
-    recording is not of a version before that, "phases" where they are asked for.
+    recording is not of a version before that, "phases" where they are asked for, "policies" where
+    an area's policy can be set, "max-rate" where there is one.
     """
 
     name: str
@@ -26,7 +27,7 @@ class Metric:
     labels: tuple[str, ...]
     help: str
     when: Literal["always", "patched", "live", "sysfs", "callers", "buffers",
-                  "lent", "web", "counted", "phases"] = "always"
+                  "lent", "web", "counted", "phases", "policies", "max-rate"] = "always"
 
 
 _A = ("area",)
@@ -56,8 +57,9 @@ METRICS = (
            "Time in alloc_contig_range inside allocations."),
     Metric("cma_alloc_phase_duration_seconds", "histogram", ("area", "phase"),
            "Time of allocations by what they did: waiting, flushing, isolating, draining, "
-           "reclaiming, migrating, testing, and the rest; each allocation once in each phase that "
-           "it had. The sums add up to the time of these allocations.", "phases"),
+           "reclaiming, migrating, testing, and unexplained, which is none of these; each "
+           "allocation once in each phase that it had. The sums add up to the time of these "
+           "allocations.", "phases"),
     Metric("cma_alloc_moved_pages_total", "counter", ("area", "what"),
            "Pages that allocations isolated, and of them: migrated, failed (each time that they "
            "were tried), reclaimed.", "phases"),
@@ -95,7 +97,7 @@ METRICS = (
            "Allocations served by one extent of the deferred list (R5).", "patched"),
     Metric("cma_defer_misses_total", "counter", _A,
            "Allocations that no extent could serve although pages were deferred, and that "
-           "therefore flushed the list (R6).", "patched"),
+           "therefore flushed the list, or what of it they overlapped (R6).", "patched"),
     Metric("cma_defer_flushed_pages_total", "counter", _A,
            "Pages that misses gave to the buddy.", "patched"),
     Metric("cma_defer_flushed_extents_total", "counter", _A,
@@ -122,6 +124,8 @@ METRICS = (
     Metric("cma_deferred_extents", "gauge", _A, "Extents on the deferred list.", "patched"),
     Metric("cma_defer_batch_pages", "gauge", _A,
            "The area's batch: 0 is off, else the smallest scan that frees.", "patched"),
+    Metric("cma_defer_policy_info", "gauge", ("area", "policy"),
+           "1 for the area's policy: first-fit, the rules' own, or deferred-first.", "policies"),
     Metric("cma_held_pages", "gauge", ("area", "allocation"),
            "Pages held, by what is known of their allocation: seen, uncertain (seen, but records "
            "were lost since), before (the observer came), missed (not seen).", "callers"),
@@ -179,6 +183,12 @@ METRICS = (
     Metric("cmaobs_losses_total", "counter", ("kind",),
            "What the observer lost, by kind; each makes the verdict unknown for a while. "
            "docs/wire.md says what each kind is."),
+    Metric("cmaobs_feature_withheld", "gauge", ("feature",),
+           "1 while operations come faster than `--max-rate` and the feature is withheld: phases, "
+           "stacks, or records, without which the verdict is unknown.", "max-rate"),
+    Metric("cmaobs_withheld_total", "counter", ("feature",),
+           "What was not told for that: allocations whose phases were not followed, stacks not "
+           "taken, records not sent (a loss as well).", "max-rate"),
     Metric("cmaobs_stacks_failed_total", "counter", (),
            "Operations whose kernel stack could not be kept.", "live"),
     Metric("cmaobs_dmabuf_unreadable_processes", "gauge", (),
@@ -222,8 +232,10 @@ _WHEN = {
     "sysfs": " Absent without CONFIG_CMA_SYSFS.",
     "buffers": " Absent without `--buffers`. See who.md.",
     "lent": " Absent without `--lent`.",
+    "max-rate": " Absent without `--max-rate`.",
     "web": " Absent without `--web-config`.",
     "phases": " Absent without `--phases`. See why.md.",
+    "policies": " Absent where areas have no policy to be set.",
     "counted": " Absent from recordings of wire version 2 and before.",
     "callers": " Absent with `--callers no`. See who.md.",
 }

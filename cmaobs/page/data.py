@@ -18,6 +18,7 @@ from cmaobs.report import who
 from cmaobs.state import AreaFacts, Latency
 from cmaobs.verdict import Verdict
 from cmaobs.view import View
+from cmaobs.why import CAUSES, Failure, page_told
 
 FORMAT = 1
 LINES = 16
@@ -42,7 +43,7 @@ def data(view: View, areas: list[dict[str, Any]], health: str) -> dict[str, Any]
         "states": list(STATES), "edges_s": _EDGES_S, "samples": samples,
         "labels": {name: list(BY_NAME[name].labels) for name in samples}, "areas": areas,
         "verdict": None if view.verdict is None else _verdict(view.verdict),
-        "failures": [one.data() for one in view.failures],
+        "causes": dict(CAUSES), "failures": [_failure(one) for one in view.failures],
         "warnings": list(view.warnings[:LINES])}
 
 
@@ -72,6 +73,10 @@ def _area(view: View, facts: AreaFacts) -> dict[str, Any]:
     if held is not None:
         found["holders"] = _holders(held)
     return found
+
+
+def _failure(one: Failure) -> dict[str, Any]:
+    return {**one.data(), "pages_told": [page_told(busy.data()) for busy in one.busy]}
 
 
 def _holders(held: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from array import array
 from collections.abc import Sequence
 
 from cmaobs.events import RECORD
+from cmaobs.lane import library
 from cmaobs.source import Batch
 
 MAX_BATCHES = 1 << 14  # in a chunk
@@ -49,13 +50,24 @@ def unpack(data: bytes, size: int = RECORD.size) -> list[Batch]:
     table = [_BATCH.unpack_from(data, _COUNT.size + i * _BATCH.size) for i in range(count)]
     if sum(records for records, _ in table) * size != len(data) - start:
         raise ValueError("batches do not add up to the chunk's records")
-    rows = _sums(_transpose_back(data[start:], size))
+    rows = _rows(data[start:], size)
     batches = []
     at = 0
     for records, watermark in table:
         batches.append(Batch(rows[at:at + records * RECORD.size], watermark))
         at += records * RECORD.size
     return batches
+
+
+def _rows(data: bytes, size: int) -> bytes:
+    """Whole records; by the compiled lane where there is one."""
+    ffi, lib, _ = library.load()
+    if lib is None:
+        return _sums(_transpose_back(data, size))
+    out = bytearray(len(data) // size * RECORD.size)
+    lib.lane_unpack(ffi.from_buffer("uint8_t[]", data), len(data) // size, size,
+                    ffi.from_buffer(out))
+    return bytes(out)
 
 
 def _transpose(data: bytes) -> bytes:

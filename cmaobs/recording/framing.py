@@ -65,7 +65,7 @@ def check_file_header(data: bytes) -> None:
     if not data.startswith(MAGIC):
         if data and MAGIC.startswith(data[:len(MAGIC)]):
             raise CutOffError(0, "ends inside the file header")
-        raise FrameError(0, "no recording: other magic")
+        raise FrameError(0, "this is no recording: it does not begin as one")
     if len(data) < FILE_SIZE:
         raise CutOffError(0, "ends inside the file header")
     _, version, _, crc = _FILE.unpack(data)

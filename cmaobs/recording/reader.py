@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from cmaobs.errors import CorruptError, NotARecordingError
 from cmaobs.events import RECORD
-from cmaobs.recording import columns, framing, readings
+from cmaobs.recording import columns, framing, readings, values
 from cmaobs.recording.writer import older_layouts, wire_layout
 from cmaobs.source import Batch
 from cmaobs.state import AreaFacts, Reading
@@ -119,14 +119,14 @@ class RecordingSource:
             raise NotARecordingError(f"{self.path} was cut off before anything was recorded",
                                      "record again")
         try:
-            value = readings.load(chunk.data)
+            value = values.load(chunk.data)
             if value.get("wire") not in (wire_layout(), *older_layouts()):
                 raise self._other_wire(value)
             self._record_bytes = int(value["wire"]["record_bytes"])
-            areas = tuple(map(readings.area_from_json, readings.items(value, "areas")))
+            areas = tuple(map(readings.area_from_json, values.items(value, "areas")))
             if len({area.index for area in areas}) < len(areas):
                 raise ValueError("areas: the same index twice")
-            return readings.strings(value, "identity"), areas
+            return values.strings(value, "identity"), areas
         except ValueError as error:
             raise self._corrupt(chunk.offset, str(error)) from error
 
@@ -146,7 +146,7 @@ class RecordingSource:
                 self.totals["records"] += len(batch.data) // RECORD.size
                 yield batch
         elif chunk.tag == framing.READING:
-            reading = readings.reading_from_json(readings.load(chunk.data), areas)
+            reading = readings.reading_from_json(values.load(chunk.data), areas)
             self.totals["readings"] += 1
             yield reading
         elif chunk.tag == framing.PHASED:
@@ -154,7 +154,7 @@ class RecordingSource:
                 raise ValueError("phases of allocations: not whole structs")
             yield Batch(b"", 0, chunk.data)
         elif chunk.tag == framing.END:
-            end = readings.load(chunk.data)
+            end = values.load(chunk.data)
             said = {key: end.get(key) for key in self.totals}
             if said != self.totals:
                 raise ValueError(f"end marker counts {said}, read were {self.totals}")

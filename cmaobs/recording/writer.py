@@ -14,7 +14,7 @@ import cmaobs
 from cmaobs import wire
 from cmaobs.errors import RecordingWriteError
 from cmaobs.events import RECORD
-from cmaobs.recording import columns, framing, readings
+from cmaobs.recording import columns, framing, readings, values
 from cmaobs.source import Batch
 from cmaobs.state import AreaFacts, Reading
 
@@ -29,9 +29,12 @@ def wire_layout() -> dict[str, object]:
 
 
 def older_layouts() -> list[dict[str, object]]:
-    """Those of versions 2, whose records have 0 in place of busy, and 1, which end before stack."""
+    """Those of version 4, whose records have a count in lost, of 3, which has no kind POLICY, of 2,
+    whose records have 0 in place of busy, and of 1, whose records end before stack.
+    """
     fields = list(RECORD.fields)
-    return [{"version": 2, "byteorder": sys.byteorder, "record_bytes": RECORD.size,
+    return [*({**wire_layout(), "version": version} for version in (4, 3)),
+            {"version": 2, "byteorder": sys.byteorder, "record_bytes": RECORD.size,
              "record_fields": [*fields[:-1], "unused"]},
             {"version": 1, "byteorder": sys.byteorder, "record_bytes": RECORD.size - 8,
              "record_fields": fields[:-2]}]
@@ -59,7 +62,7 @@ class RecordingWriter:
         self._phased: list[bytes] = []
         self._fd = _create(path)
         self._write(framing.file_header())
-        self._write(framing.pack_chunk(framing.IDENTITY, readings.dump({
+        self._write(framing.pack_chunk(framing.IDENTITY, values.dump({
             "cmaobs": cmaobs.__version__, "wire": wire_layout(), "identity": dict(identity),
             "areas": [readings.area_to_json(area) for area in areas]})))
 
@@ -79,7 +82,7 @@ class RecordingWriter:
                 self.flush()
             return
         self.flush()
-        data = readings.dump(readings.reading_to_json(step))
+        data = values.dump(readings.reading_to_json(step))
         if len(data) > framing.MAX_RAW:
             raise RecordingWriteError(
                 f"cannot write {self.path}: a reading of {len(data)} bytes of JSON",
@@ -129,7 +132,7 @@ class RecordingWriter:
         if self._fd < 0:
             return
         self._write(framing.pack_chunk(framing.END,
-                                       readings.dump({**self.totals, "reason": reason})))
+                                       values.dump({**self.totals, "reason": reason})))
         os.close(self._fd)
         self._fd = -1
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import cmaobs
-from cmaobs import latency
+from cmaobs import latency, policies
 from cmaobs.events import NO_AREA, Kind, Operation, Path, Record
 from cmaobs.metrics.kernel import FAILURES
 from cmaobs.report import dmabufs, phases, where, who, why
@@ -94,14 +94,17 @@ def _facts(facts: AreaFacts) -> dict[str, Any]:
 
 
 def _state(state: AreaState) -> dict[str, Any]:
-    data = {"allocated_pages": allocated_pages(state), "free_pages": free_pages(state),
-            "largest_clear_run_pages": largest_clear_run(state)}
+    data: dict[str, Any] = {
+        "allocated_pages": allocated_pages(state), "free_pages": free_pages(state),
+        "largest_clear_run_pages": largest_clear_run(state)}
     if state.defer_count is not None:
         data["deferred_pages"] = state.defer_count
     if state.extents is not None:
         data["deferred_extents"] = len(state.extents)
     if state.batch is not None:
         data["batch"] = state.batch
+    if state.policy is not None:
+        data["policy"] = policies.name_of(state.policy)
     return data
 
 

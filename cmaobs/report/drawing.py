@@ -84,7 +84,7 @@ def _time_line(line: picture.TimeLine) -> Iterator[str]:
 
 
 def _short(record: Data) -> str:
-    if record["kind"] in ("scan", "count", "batch"):
+    if record["kind"] in ("scan", "count", "batch", "policy"):
         return str(record["count"])
     path = "" if record["path"] == "none" else f"{record['path']} "
     return f"{path}{record['pfn']:#x}+{record['count']}"

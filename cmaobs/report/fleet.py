@@ -23,6 +23,9 @@ def draw(data: Mapping[str, Rows]) -> str:
                            "loses"), *_kernels(data["kernels"])])]
     lines += ["", *table([("caller", "devices", "allocations", "pages", "failed", "in cma_alloc",
                            "share"), *_callers(data["callers"])])]
+    if data["left_out"]:
+        lines += ["", *table([("left out or mended", "devices", "recordings", "times"),
+                              *_left_out(data["left_out"])])]
     lines += ["", "gains, open, loses: recordings (of a kernel: their share) whose p99 of",
               "cma_alloc, or else p50, would be less, neither, or more than without deferral,",
               "beyond both 95 % intervals. hits: of the allocations granted. withheld: pages on",
@@ -52,3 +55,8 @@ def _callers(rows: Rows) -> Iterator[tuple[str, ...]]:
     for one in rows:
         yield (one["comm"], str(one["devices"]), str(one["allocations"]), str(one["pages"]),
                str(one["failed"]), f"{one['seconds']:.3g} s", f"{one['share'] or 0:.0%}")
+
+
+def _left_out(rows: Rows) -> Iterator[tuple[str, ...]]:
+    for one in rows:
+        yield one["what"], str(one["devices"]), str(one["recordings"]), str(one["times"])

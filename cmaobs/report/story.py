@@ -7,6 +7,7 @@ import errno
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cmaobs.policies import name_of
 from cmaobs.report.text import place
 
 Data = Mapping[str, Any]
@@ -89,6 +90,8 @@ def did(record: Data) -> str:
                 + ("SHRINK_EMPTY" if record["ret"] == -2 else str(record["ret"])))
     if kind == "batch":
         return f"batch was set to {count}: returned {record['ret']}"
+    if kind == "policy":
+        return f"the policy was set to {name_of(count)}: returned {record['ret']}"
     name = {"contig": "alloc_contig_range", "free": "free_contig_range"}.get(kind, kind)
     return f"{name} of {run(record)}" + (f": {error(record['ret'])}" if kind == "contig" else "")
 
@@ -96,10 +99,13 @@ def did(record: Data) -> str:
 def steps(op: Data) -> Iterator[str]:
     """The calls inside an operation, and how defer_count changed over it."""
     calls = op["calls"]
-    for call in calls[:_SHOWN_CALLS]:
-        yield did(call)
-    if len(calls) > _SHOWN_CALLS:
-        yield f"{len(calls) - _SHOWN_CALLS} more calls"
+    if len(calls) <= _SHOWN_CALLS:
+        yield from map(did, calls)
+    else:  # the last one is how it ended
+        yield from map(did, calls[:_SHOWN_CALLS - 1])
+        between = len(calls) - _SHOWN_CALLS
+        yield f"{between} more call{'s' * (between > 1)}, and then"
+        yield did(calls[-1])
     yield f"defer_count {op['defer_entry']} at entry, {op['defer_exit']} at return"
 
 

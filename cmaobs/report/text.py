@@ -103,8 +103,9 @@ def verdict_lines(verdict: Data | None) -> Iterator[str]:
 
 def _outcome(verdict: Data) -> Iterator[str]:
     yield f"verdict: {verdict['outcome']}"
+    why = "unknown because" if verdict["outcome"] == "unknown" else "not all is known:"
     for reason in verdict["reasons"]:
-        yield f"  unknown because {reason}"
+        yield f"  {why} {reason}"
     for help_ in advice(verdict["reasons"]):
         yield f"  what helps: {help_}"
 
@@ -120,8 +121,11 @@ def _later(verdict: Data) -> Iterator[str]:
         yield from _evidence(one)
     more = sum(verdict["by_rule"].values()) - len(roots)
     if more > 0:
-        yield (f"and {more} more divergences, of which {verdict['following']} may follow from one "
-               "before; by rule: "
+        following = verdict["following"]
+        yield (f"and {more} more divergence{'s' * (more > 1)}"
+               + ("" if not following else ", which may follow from one before"
+                  if following == more else f", of which {following} may follow from one before")
+               + "; by rule: "
                + ", ".join(f"{rule} {count}" for rule, count in verdict["by_rule"].items()))
 
 
@@ -217,6 +221,7 @@ def _pages(area: Data) -> str:
             deferred += f" in {area['deferred_extents']} extents"
         deferred += ", "
     batch = f"; batch {area['batch']}" if "batch" in area else ""
+    batch += f", policy {area['policy']}" if "policy" in area else ""
     return (f"  pages        {area['allocated_pages']} allocated, {deferred}"
             f"{area['free_pages']} free; largest clear run "
             f"{area['largest_clear_run_pages']}{batch}")

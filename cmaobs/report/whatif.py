@@ -25,7 +25,7 @@ def report(demands: Sequence[Demand], found: Sequence[Data], figures: Figures,
     told: list[str] = list(assumptions(demands, found, figures))
     return {
         "demand": [_demand(demand) for demand in demands],
-        "left_out": dict(left_out),
+        "left_out": dict(sorted(left_out.items())),
         "recorded": _recorded(demands),
         "objective": objective,
         "outcomes": list(found),
@@ -73,6 +73,11 @@ def assumptions(demands: Sequence[Demand], found: Sequence[Data],
     if not all(demand.patched for demand in demands):
         yield ("reclaim leaves deferred pages alone: a kernel without the shrinker does not show "
                "when it would have come, so pages withheld and hits are upper bounds")
+    reached = sum(demand.events.kinds.count(REACH) for demand in demands)
+    if reached:
+        yield (f"reclaim comes to the shrinker as in the recording, where it asked {reached} "
+               "times; the intervals hold how far that differs from run to run of a load in the "
+               "device, whatever it does on this machine")
     drawn: Counter[str] = Counter()
     for one in found:
         drawn.update(one["durations"])

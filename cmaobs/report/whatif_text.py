@@ -45,9 +45,10 @@ def draw(data: Data) -> str:
 
 def _notes() -> Iterator[str]:
     yield "* the recommended one. p50, p99, worst: of cma_alloc where pages were granted, with the"
-    yield "95 % interval for one more run of the demand. withheld: deferred pages, which others"
+    yield "95 % interval for one more such recording. withheld: deferred pages, which others"
     yield "cannot use. flushed, scanned: pages given back by misses and by reclaim. fragmentation:"
-    yield "the share of the clear pages that is not in the longest run."
+    yield "the share of the clear pages that is not in the longest run. failed: how many of these"
+    yield "were granted in the recording, and how many others failed there and are granted here."
 
 
 def _tables(data: Data) -> Iterator[str]:
@@ -86,8 +87,24 @@ def cells(one: Data, mark: str = "") -> tuple[str, ...]:
     held, reclaim = one["withheld_pages"], one["reclaim"]
     frag = "-" if one["fragmentation"] is None else f"{one['fragmentation']:.0%}"
     return (f"{one['policy']}{mark}", str(one["batch"]) if one["batch"] else "", shown, *times,
-            worst, str(one["failed"]), f"{held['mean']:.0f}", str(held["peak"]),
-            str(reclaim["flushed_pages"]), str(reclaim["scanned_pages"]), frag)
+            worst, _failed(one), f"{held['mean']:.0f}", str(held["peak"]),
+            str(reclaim["flushed_pages"]), _scanned(reclaim), frag)
+
+
+def _failed(one: Data) -> str:
+    """And how many are granted, or not, that had the other answer in the recording."""
+    other = [f"{count} {what}" for count, what in (
+        (one["would_fail"], "were granted"), (one["would_succeed"], "others failed")) if count]
+    return f"{one['failed']} ({', '.join(other)})" if other else str(one["failed"])
+
+
+def _scanned(reclaim: Data) -> str:
+    """With the interval of one recording."""
+    total, each = reclaim["scanned_pages"], reclaim["scanned_pages_each"]
+    if each["low"] == each["high"]:
+        return str(total)
+    low, high = round(each["low"]), round(each["high"])
+    return f"{total} ({low}-{high})" if each["value"] == total else f"{total} (each {low}-{high})"
 
 
 def _interval(one: Data) -> str:

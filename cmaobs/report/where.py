@@ -49,9 +49,9 @@ def lines(area: Data, grain: int | None = None) -> Iterator[str]:
     elif "places_fault" in area:
         yield f"  of the free  not known which are lent: {area['places_fault']}"
     if area["fragmentation"] is not None:
-        orders = ", ".join(f"{runs} of order {order}"
-                           for order, runs in area["clear_runs_by_order"].items())
-        yield f"  clear runs   {orders}; fragmentation {area['fragmentation']:.0%}"
+        lengths = ", ".join(f"{runs} of {_pages(int(order))}"
+                            for order, runs in area["clear_runs_by_order"].items())
+        yield f"  clear runs   {lengths}; fragmentation {area['fragmentation']:.0%}"
     if not area["pages"]:
         return
     scale = grain or _scale(area)
@@ -95,6 +95,11 @@ def _glyph(cell: Mapping[str, int]) -> str:
     return _OTHERS[max(cell, key=lambda place: cell[place])]
 
 
+def _pages(order: int) -> str:
+    """The lengths of runs that an order stands for."""
+    return f"{1 << order} to {(2 << order) - 1} pages" if order else "1 page"
+
+
 def _folded(rows: list[_Row]) -> Iterator[str]:
     """Rows, of those that are like the one before only how many there are."""
     same = 0
@@ -103,8 +108,8 @@ def _folded(rows: list[_Row]) -> Iterator[str]:
             same += 1
             continue
         if same:
-            yield f"    {'':10}  {same} more like it"
+            yield f"    {'':10}  {same} more row{'s' * (same > 1)} like it"
         same = 0
         yield f"    {row.pfn:#010x}  {row.text}"
     if same:
-        yield f"    {'':10}  {same} more like it"
+        yield f"    {'':10}  {same} more row{'s' * (same > 1)} like it"

@@ -45,5 +45,5 @@ def lines(area: Data) -> Iterator[str]:
         if len(latest) > _SHOWN:
             yield f"    {len(latest) - _SHOWN} before these; --json has them"
     if "retried" in area:
-        yield (f"  retries      {area['retried']} allocations tried {area['retries']} places "
-               "beyond their first")
+        yield (f"  retries      {area['retried']} allocation{'s' * (area['retried'] > 1)} tried "
+               f"{area['retries']} place{'s' * (area['retries'] > 1)} beyond the first")

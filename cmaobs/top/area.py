@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One area on the screen: its latencies as bars, and in full with its map. Pure."""
+"""One area on the screen: its latencies as bars, and in full. Pure."""
 
 from __future__ import annotations
 
 import math
+import textwrap
 
 from cmaobs.state import AreaState
 from cmaobs.top import grid
-from cmaobs.top.figures import AreaFigures
-from cmaobs.top.frame import Frame
+from cmaobs.top.figures import AreaFigures, PathFigures
 from cmaobs.top.grid import Line, Span, Style, line
 
 _GLYPHS: dict[str, tuple[str, Style]] = {
@@ -19,48 +19,69 @@ _LEFT = 12  # columns of the pfn beside the map
 
 def latencies(one: AreaFigures, seconds: float | None, width: int) -> list[Line]:
     """A line for each way that operations took: how often, quantiles, and a bar from p50 to p99."""
-    when = "since the start" if seconds is None else f"last {seconds:.1f} s"
-    room = max(0, width - 60)
-    title, unit = f"{one.name[:12]}, {when}", "count" if seconds is None else "/s"
-    lines = [line(Span(f"{title:<26}{unit:>6}  {'P50':<13}{'P99':<13}{grid.scale(room)}", "head"))]
-    for path in one.paths:
-        if path.taken.count <= 0:
-            lines.append(line(f"  {path.name:<22}{grid.count(path.per_s):>8}"))
-            continue
-        p50, p99 = path.taken.quantile(0.5), path.taken.quantile(0.99)
-        assert p50 is not None
-        assert p99 is not None
-        rate = path.per_s if seconds is not None else path.taken.count
-        lines.append([*line(f"  {path.name:<22}{grid.count(rate):>8}  {grid.bounds(p50):<13}"
-                            f"{grid.bounds(p99):<13}"),
-                      *(grid.span_bar(p50[0], p99[1], room) if room > 7 else [])])
-    if len(lines) == 1:
-        lines.append(line("  no operations yet"))
-    return lines
+    lines = [_timed_head(one, seconds, width),
+             *(_timed(path.name, path, seconds, width) for path in one.paths)]
+    return lines if one.paths else [*lines, line("  no operations yet")]
 
 
-def whole(one: AreaFigures, now: Frame, seconds: float | None, width: int,
-          rows: int | None) -> list[Line]:
-    """One area in full: numbers, latencies, and a map in what is left of the rows."""
+def phases(one: AreaFigures, seconds: float | None, width: int) -> list[Line]:
+    """The same for each phase of allocations, with its share of their time."""
+    if not one.phases:
+        return [line("no phases: they need --phases, and an allocation through the buddy")]
+    whole_s = sum(phase.taken.sum_s for phase in one.phases)
+    return [
+        line(Span("phases of allocations through the buddy, and their shares of the time",
+                  "bold")),
+        _timed_head(one, seconds, width), *(
+            _timed(f"{phase.name.removeprefix('phase '):<12}"
+                   + (f"{phase.taken.sum_s / whole_s:>6.1%}" if whole_s else ""),
+                   phase, seconds, width) for phase in one.phases)]
+
+
+def _timed_head(one: AreaFigures, seconds: float | None, width: int) -> Line:
+    when = "since start" if seconds is None else f"last {seconds:.1f} s"
+    title, unit = f"{one.name[:22 - len(when)]}, {when}", "count" if seconds is None else "/s"
+    return line(Span(f"{title:<24}{unit:>6}  {'P50':<14}{'P99':<14}{grid.scale(_bar(width))}",
+                     "head"))
+
+
+def _timed(name: str, path: PathFigures, seconds: float | None, width: int) -> Line:
+    p50, p99 = path.taken.quantile(0.5), path.taken.quantile(0.99)
+    rate = path.taken.count if seconds is None else path.per_s
+    found = line(f"  {name:<20}{grid.count(rate):>8}")
+    if p50 is None or p99 is None:
+        return found
+    return [*found, *line(f"  {grid.bounds(p50):<14}{grid.bounds(p99):<14}"),
+            *(grid.span_bar(p50[0], p99[1], _bar(width)) if _bar(width) > 7 else [])]
+
+
+def _bar(width: int) -> int:
+    return max(0, width - 60)
+
+
+def figures(one: AreaFigures, width: int) -> list[Line]:
+    """The numbers of an area, without its latencies."""
     number = grid.count
+    again = "" if one.retried is None else (
+        f", retried {number(one.retried)} (+{number(one.retries)} places)")
     lines = [
         line(Span(f"area {one.name}", "bold"), f": {one.pages:.0f} pages, "
              f"{number(one.allocated, 9)} allocated ({grid.share(one.use)}), "
              f"{number(one.free, 9)} free"),
         line(f"longest clear run {number(one.largest, 9)}, fragmentation "
-             f"{grid.share(one.fragmentation)}; failed {number(one.failed)}"
-             + (", since the start: " if one.failures else "")
-             + ", ".join(f"{errno} {value:.0f}" for errno, value in one.failures))]
+             f"{grid.share(one.fragmentation)}; failed {number(one.failed)}{again}")]
+    if one.failures:
+        text = "failed since the start: " + "; ".join(
+            ", ".join(f"{name} {value:.0f}" for name, value in kinds)
+            for kinds in (one.failures, one.causes) if kinds)
+        lines += [line(part) for part in textwrap.wrap(text, width, subsequent_indent="  ")]
     if one.deferred is not None:
-        lines.append(line(
-            f"deferred {number(one.deferred, 9)} in {number(one.extents)} extents, batch "
-            f"{number(one.batch)}; misses {number(one.misses)}, scans {number(one.scans)}, "
-            f"reclaimed {number(one.reclaimed)} pages"))
-    lines += [line(), *latencies(one, seconds, width), line()]
-    state = now.states.get(one.name)
-    if state is None:
-        return [*lines, line("no map: this source does not have the area page by page")]
-    return lines + area_map(state, width, None if rows is None else rows - len(lines))
+        policy = f", {one.policy}" if one.policy else ""
+        text = (f"deferred {number(one.deferred, 9)} in {number(one.extents)} extents, batch "
+                f"{number(one.batch)}{policy}; misses {number(one.misses)}, scans "
+                f"{number(one.scans)}, reclaimed {number(one.reclaimed)} pages")
+        lines += [line(part) for part in textwrap.wrap(text, width, subsequent_indent="  ")]
+    return lines
 
 
 def area_map(state: AreaState, width: int, rows: int | None) -> list[Line]:

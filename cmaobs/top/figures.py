@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from cmaobs import phases
 from cmaobs.top.frame import Buckets, Frame
 
 # Shown as, histogram, its label value beside the area.
@@ -18,6 +19,8 @@ _PATHS = (
     ("release direct", "cma_release_duration_seconds", "direct"),
     ("scan", "cma_defer_scan_duration_seconds", None),
 )
+_PHASES = tuple((f"phase {name}", "cma_alloc_phase_duration_seconds", name)
+                for name in phases.NAMES)
 
 
 class PathFigures(NamedTuple):
@@ -34,8 +37,10 @@ class PathFigures(NamedTuple):
 class AreaFigures:
     """One area. Pages, shares from 0 to 1, and per second; None where it is not known.
 
-    hit_share: of what was granted. misses, scans, reclaimed, failed: in the interval, or in all
-    where there is none. failures: by errno, in all.
+    hit_share: of what was granted. misses, scans, reclaimed, failed, retried (allocations that
+    tried more than one place), retries (places beyond the first): in the interval, or in all where
+    there is none. failures, causes: by errno and by cause, in all. phases: of allocations through
+    the buddy; none where they are not observed. policy: None too where the kernel has but one.
     """
 
     name: str
@@ -46,6 +51,7 @@ class AreaFigures:
     extents: float | None
     largest: float | None
     batch: float | None
+    policy: str | None
     hit_share: float | None
     allocs_per_s: float | None
     releases_per_s: float | None
@@ -53,8 +59,12 @@ class AreaFigures:
     misses: float | None
     scans: float | None
     reclaimed: float | None
+    retried: float | None
+    retries: float | None
     failures: tuple[tuple[str, float], ...]
+    causes: tuple[tuple[str, float], ...]
     paths: tuple[PathFigures, ...]
+    phases: tuple[PathFigures, ...]
 
     @property
     def use(self) -> float | None:
@@ -104,20 +114,29 @@ def _area(name: str, now: Frame, before: Frame | None, seconds: float) -> AreaFi
         now.number("cma_allocated_pages", name), now.number("cma_deferred_pages", name),
         now.number("cma_free_pages", name), now.number("cma_deferred_extents", name),
         now.number("cma_largest_clear_run_pages", name),
-        now.number("cma_defer_batch_pages", name),
+        now.number("cma_defer_batch_pages", name), now.policy(name),
         hits / granted if hits is not None and granted else None,
         per_s("cma_alloc_total", "defer_hit", "contig", "failed"),
         per_s("cma_release_total", "deferred", "direct"),
         grown("cma_alloc_total", "failed") or 0, grown("cma_defer_misses_total"),
         grown("cma_defer_scans_total"), grown("cma_defer_scan_reclaimed_pages_total"),
-        tuple((" ".join(labels[1:]), count) for labels in now.labels("cma_alloc_failures_total")
-              if labels[0] == name and (count := now.number("cma_alloc_failures_total", *labels))),
-        tuple(_paths(name, now, before, seconds)))
+        grown("cma_alloc_retried_total"), grown("cma_alloc_retries_total"),
+        _by(now, "cma_alloc_failures_total", name),
+        _by(now, "cma_alloc_failure_causes_total", name),
+        tuple(_timed(_PATHS, name, now, before, seconds)),
+        tuple(_timed(_PHASES, name, now, before, seconds)))
 
 
-def _paths(area: str, now: Frame, before: Frame | None, seconds: float) -> list[PathFigures]:
+def _by(now: Frame, metric: str, area: str) -> tuple[tuple[str, float], ...]:
+    """A counter of the area by its other label, those that are not 0."""
+    return tuple((labels[1], count) for labels in now.labels(metric)
+                 if labels[0] == area and (count := now.number(metric, *labels)))
+
+
+def _timed(kinds: tuple[tuple[str, str, str | None], ...], area: str, now: Frame,
+           before: Frame | None, seconds: float) -> list[PathFigures]:
     found = []
-    for shown, metric, kind in _PATHS:
+    for shown, metric, kind in kinds:
         labels = (area,) if kind is None else (area, kind)
         buckets = now.buckets(metric, *labels)
         if buckets is None or not buckets.count:
@@ -146,9 +165,15 @@ def _data(one: AreaFigures) -> dict[str, Any]:
         "largest_clear_run_pages": one.largest, "fragmentation": one.fragmentation,
         "hit_share": one.hit_share, "allocs_per_s": one.allocs_per_s,
         "releases_per_s": one.releases_per_s, "failed": one.failed, "failures": dict(one.failures),
-        "paths": {path.name: {"count": path.taken.count, "per_s": path.per_s,
-                              "p50_s": _bounds(path.taken, 0.5),
-                              "p99_s": _bounds(path.taken, 0.99)} for path in one.paths}}
+        "failure_causes": dict(one.causes), "policy": one.policy, "retried": one.retried,
+        "retries": one.retries,
+        "paths": _times(one.paths), "phases": _times(one.phases)}
+
+
+def _times(paths: tuple[PathFigures, ...]) -> dict[str, Any]:
+    return {path.name: {"count": path.taken.count, "per_s": path.per_s,
+                        "total_s": path.taken.sum_s, "p50_s": _bounds(path.taken, 0.5),
+                        "p99_s": _bounds(path.taken, 0.99)} for path in paths}
 
 
 def _bounds(taken: Buckets, share: float) -> list[float | None] | None:

@@ -99,6 +99,11 @@ class Frame:
         return next((verdict for (verdict,) in self.labels("cmaobs_model_verdict")
                      if self.number("cmaobs_model_verdict", verdict)), "")
 
+    def policy(self, area: str) -> str | None:
+        """What allocations of the area do with deferred pages, where that can be set."""
+        return next((policy for one, policy in self.labels("cma_defer_policy_info")
+                     if one == area), None)
+
     @property
     def areas(self) -> list[str]:
         """Names, in the kernel's order."""

@@ -7,6 +7,7 @@ is lost, because no style says what the text does not.
 
 from __future__ import annotations
 
+import datetime
 import math
 from typing import Literal, NamedTuple
 
@@ -123,6 +124,11 @@ def count(value: float | None, width: int = 6) -> str:
         if len(text) + len(unit) <= width:
             return text + unit
     return f"{value:.0e}"
+
+
+def clock(wall_s: float, zone: datetime.tzinfo | None) -> str:
+    """The time of day of seconds since 1970; zone: None is the machine's."""
+    return datetime.datetime.fromtimestamp(wall_s, zone).strftime("%H:%M:%S")
 
 
 def share(value: float | None) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from cmaobs.top.timeline import Timeline
 
 SORTS = ("name", "use", "deferred", "fragmentation", "hits", "allocs", "releases", "failed", "p99")
+PARTS = ("map", "failures", "holders", "phases")
 _PAGE = 10  # of the time line: a tenth
 # For terminals whose keyboard lacks the key, or says something that terminfo does not know.
 _ALIASES = {"k": "up", "j": "down", ",": "left", ".": "right", "<": "pageup", ">": "pagedown",
@@ -18,7 +19,8 @@ _ALIASES = {"k": "up", "j": "down", ",": "left", ".": "right", "<": "pageup", ">
 @dataclass(frozen=True, slots=True)
 class Choice:
     """at_s: the moment shown, None follows the latest. playing: a recording runs on from there.
-    area: the one selected, None is the first. whole: that one in full. pattern: only areas whose
+    area: the one selected, None is the first. whole: that one in full, with this part
+    of PARTS. pattern: only areas whose
     name has it. typing: a pattern being typed. total: since the observer began, not the interval.
     """
 
@@ -26,6 +28,7 @@ class Choice:
     playing: bool = False
     area: str | None = None
     whole: bool = False
+    part: str = "map"
     sort: str = "name"
     reverse: bool = False
     pattern: str = ""
@@ -71,10 +74,12 @@ def tick(choice: Choice, seconds: float, timeline: Timeline) -> Choice:
 
 def _other(choice: Choice, key: str) -> Choice:
     after = SORTS[(SORTS.index(choice.sort) + 1) % len(SORTS)]
+    part = PARTS[(PARTS.index(choice.part) + choice.whole) % len(PARTS)]
     changes: dict[str, Choice] = {
         "q": replace(choice, quit=True),
         "enter": replace(choice, whole=not choice.whole),
         "esc": replace(choice, whole=False, pattern="" if not choice.whole else choice.pattern),
+        "v": replace(choice, whole=True, part=part),
         "s": replace(choice, sort=after),
         "r": replace(choice, reverse=not choice.reverse),
         "t": replace(choice, total=not choice.total),

@@ -8,12 +8,13 @@ import textwrap
 from dataclasses import dataclass
 
 from cmaobs.top import figures, grid
-from cmaobs.top.area import latencies, whole
+from cmaobs.top.area import latencies
 from cmaobs.top.figures import AreaFigures
 from cmaobs.top.frame import Frame
 from cmaobs.top.grid import Line, Span, Style, line
-from cmaobs.top.keys import Choice
+from cmaobs.top.keys import PARTS, Choice
 from cmaobs.top.timeline import Timeline
+from cmaobs.top.whole import whole
 
 LEAST = (40, 12)
 _OUTCOME: dict[str, Style] = {"agree": "good", "diverge": "bad", "unknown": "warn"}
@@ -29,12 +30,13 @@ ALLOC/s  FREE/s  FAILED   in the interval since the screen before
 P50 P99  the true value lies between the two figures
 
 Up Down    select an area; Enter shows it in full, and back
+v          in full: the next of map, failures, holders, phases
 s  r       sort by the next column; the other way round
 t          figures since the start, or of the interval
 /          only areas with this in their names; Esc takes it away
 Space p    pause; play a recording
-Left Right PageUp PageDown Home End    move in time; End follows again
-on terminals without these keys        k j for Up Down, , . < > g G for the others
+Left Right PageUp PageDown Home End   move in time; End follows again
+k j , . < > g G                       as Up, Down, and these in their order
 q          quit"""
 
 
@@ -89,7 +91,7 @@ def screen(timeline: Timeline, choice: Choice, place: Place) -> list[Line]:
         rows = None if place.height is None else place.height - len(body) - len(foot)
         seconds = None if before is None or choice.total else now.wall_s - before.wall_s
         if choice.whole and chosen is not None:
-            body += whole(chosen, now, seconds, place.width, rows)
+            body += whole(chosen, now, seconds, place.width, rows, choice.part, place.zone)
         else:
             body += _table(found, chosen, choice, place.width, rows)
             if chosen is not None:
@@ -106,7 +108,7 @@ def _head(now: Frame, place: Place) -> list[Line]:
     release, _, patched = next(iter(now.labels("cma_kernel_info")), ("?", "", ""))
     defers = {"yes": ", defers", "no": ", does not defer"}.get(patched, "")
     outcome = now.outcome or "no verdict"
-    right = f"{_clock(now.wall_s, place)}   "
+    right = f"{grid.clock(now.wall_s, place.zone)}   "
     room = place.width - len(right) - len(outcome)
     kernel = f"   kernel {release}{defers}"
     source = grid.end_of(place.source, max(12, room - 1 - len("cmaobs top   ") - len(kernel)))
@@ -141,7 +143,8 @@ def _trouble(now: Frame, place: Place) -> tuple[str, Style]:
         return "broken rules: " + ", ".join(f"{rule} {count:.0f} times"
                                             for rule, count in broken), "bad"
     if now.reasons:
-        return f"unknown because {now.reasons[0]}", "warn"
+        why = "unknown because" if now.outcome == "unknown" else "not all is known:"
+        return f"{why} {now.reasons[0]}", "warn"
     return (f"warning: {now.warnings[0]}", "warn") if now.warnings else ("", "")
 
 
@@ -180,13 +183,19 @@ def _window(found: list[AreaFigures], chosen: AreaFigures | None,
 
 
 def _failures(now: Frame, place: Place) -> list[Line]:
-    if not now.failures:
+    """One by one; of a source that has only their number, by cause."""
+    if now.failures:
+        return [line(), line(Span("latest failures", "bold")), *(
+            line(f"{grid.clock(one.wall_s, place.zone)} {one.area[:12]:<12} {one.pages:>7} pages  "
+                 f"{one.errno:<7} {one.cause:<11} {one.comm}[{one.pid}]  "
+                 f"{grid.duration(one.duration_s)}")
+            for one in reversed(now.failures))]
+    counted = [f"{one.name[:12]:<12}  " + ", ".join(f"{cause} {count:.0f}"
+                                                    for cause, count in one.causes)
+               for one in figures.areas(now, None) if one.causes]
+    if not counted:
         return []
-    return [line(), line(Span("latest failures", "bold")), *(
-        line(f"{_clock(one.wall_s, place)} {one.area[:12]:<12} {one.pages:>7} pages  "
-             f"{one.errno:<7} {one.cause:<11} {one.comm}/{one.pid}  "
-             f"{grid.duration(one.duration_s)}")
-        for one in reversed(now.failures))]
+    return [line(), line(Span("failures by cause, since the start", "bold")), *map(line, counted)]
 
 
 def _foot(timeline: Timeline, choice: Choice, place: Place) -> list[Line]:
@@ -198,8 +207,13 @@ def _foot(timeline: Timeline, choice: Choice, place: Place) -> list[Line]:
     else:
         state = "since the start" if choice.total else "interval"
         pattern = f", only {choice.pattern!r}" if choice.pattern else ""
-        keys = line(Span(f"{'? help  q quit  Enter in full  s sort':<37}", "dim"),
-                    f"  by {choice.sort}{', reversed' if choice.reverse else ''}; {state}{pattern}")
+        if choice.whole:
+            parts = " ".join(f"[{part}]" if part == choice.part else part for part in PARTS)
+            keys = line(Span("? help  q quit  Enter back  v ", "dim"), f"{parts}; {state}")
+        else:
+            keys = line(Span(f"{'? help  q quit  Enter in full  s sort':<37}", "dim"),
+                        f"  by {choice.sort}{', reversed' if choice.reverse else ''}; "
+                        f"{state}{pattern}")
     if not len(timeline) or (place.live and choice.at_s is None):
         return [keys]
     first, last = timeline.span
@@ -212,7 +226,3 @@ def _foot(timeline: Timeline, choice: Choice, place: Place) -> list[Line]:
     slider = line("[", Span("-" * column, "dim"), Span("|", "bold"),
                   Span("-" * (inner - column - 1), "dim"), "]", text)
     return [slider, keys]
-
-
-def _clock(wall_s: float, place: Place) -> str:
-    return datetime.datetime.fromtimestamp(wall_s, place.zone).strftime("%H:%M:%S")

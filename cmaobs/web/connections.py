@@ -18,13 +18,13 @@ from cmaobs.web.gate import Gate
 from cmaobs.web.handler import IDLE_S, Handler, Response
 
 MAX_CONNECTIONS = 64
-CONNECTION_S = 10.0  # from accept to the last byte
+CONNECTION_S = 10.0  # a client has for its request, and as long to take the answer
 _BUSY = (b"HTTP/1.0 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
          b"Content-Type: text/plain\r\nContent-Length: 21\r\n\r\ntoo many connections\n")
 
 
 class _Open(NamedTuple):
-    """since: time.monotonic(). busy: whether the server is at work on it, and not the client."""
+    """since: time.monotonic(), when the client's turn began. busy: it is the server's turn."""
 
     since: float
     busy: bool
@@ -101,7 +101,7 @@ class Connections(ThreadingHTTPServer):
         """The request of a connection has been read, or the answer is being sent."""
         with self._lock:
             if request in self._open:
-                self._open[request] = self._open[request]._replace(busy=busy)
+                self._open[request] = _Open(time.monotonic(), busy)
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection and make room for another."""
@@ -110,11 +110,11 @@ class Connections(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Cut off connections that take too long, however busily they drip."""
+        """Cut off clients that take too long, however busily they drip."""
         oldest = time.monotonic() - CONNECTION_S
         with self._lock:
             for request, how in self._open.items():
-                if how.since < oldest:
+                if how.since < oldest and not how.busy:
                     _cut(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

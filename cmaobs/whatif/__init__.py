@@ -7,6 +7,8 @@
     choosing   asks the rules, and holds a user's class to what it returns
     replay     the demand through the model
     fast       the same in the compiled lane
+    quick      as gather, in the compiled lane
+    told       what readings tell besides states
     result     what a replay comes to
     varied     the demand as it might have been at another time
     shrink     how reclaim calls an area's shrinker

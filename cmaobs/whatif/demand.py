@@ -21,7 +21,8 @@ ASK, GIVE, SCAN, REACH, BATCH = range(5)
 the shrinker, by somebody who wrote to debugfs. REACH: reclaim asked the shrinker what it has.
 BATCH: batch was written.
 """
-IDLE_NS = 300_000
+IDLE_NS = 2_000_000
+WARM = 2
 BEFORE = -1  # the ask of pages that were allocated when the recording began
 
 
@@ -71,12 +72,13 @@ class Events:
 
 @dataclass(slots=True)
 class Asks:
-    """What came of each ask in the recording, by its number. idle: whether no operation on the area
-    had ended within IDLE_NS before: caches are cold then.
+    """What came of each ask in the recording, by its number. idle: whether less than WARM others on
+    the area had come since it was idle for IDLE_NS: caches are cold then.
 
     paths: Path; NONE where the allocation itself was not seen. tries: of asks that called
     alloc_contig_range() in vain, (pfn, ret) of each call. freeing: of asks that flushed, ns that
-    free_contig_range() took inside.
+    free_contig_range() took inside. alone: of asks that the page allocator served, ns that were not
+    spent waiting for the one before; they wait for one mutex.
     """
 
     pages: array[int] = field(default_factory=lambda: array("q"))
@@ -84,11 +86,14 @@ class Asks:
     idle: bytearray = field(default_factory=bytearray)
     durations: array[int] = field(default_factory=lambda: array("q"))
     pfns: array[int] = field(default_factory=lambda: array("q"))
+    alone: array[int] = field(default_factory=lambda: array("q"))
     tries: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     freeing: dict[int, int] = field(default_factory=dict)
 
-    def add(self, pages: int, path: int, duration_ns: int, pfn: int, idle: bool = False) -> int:
+    def add(self, pages: int, path: int, duration_ns: int, pfn: int, idle: bool = False,
+            alone_ns: int = 0) -> int:
         """Its number."""
+        self.alone.append(alone_ns)
         self.idle.append(idle)
         self.pages.append(pages)
         self.paths.append(path)

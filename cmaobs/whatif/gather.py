@@ -17,10 +17,17 @@ from cmaobs.source import Batch
 from cmaobs.state import AreaFacts, AreaState, Reading
 from cmaobs.whatif.demand import BATCH, REACH, SCAN, Demand
 from cmaobs.whatif.holding import Holding
+from cmaobs.whatif.told import Told
 
-_FAR = 1 << 62
+GAP = "gaps: {}"
+IMPOSSIBLE = "records that cannot be what they say they are"
+BACKWARDS = "batches whose clock stood before that of the batch before"
+ELSEWHERE = "operations of no known area"
+REJECTED = "releases that the kernel rejected"
+NOT_ITS_OWN = "releases of pages that are not the area's"
 _MOST_ALIGNED = 20
-_JUMP_S = 1.0  # that the time of day may stray from CLOCK_MONOTONIC between two readings
+ALIGNED = f"allocations aligned to more than 2^{_MOST_ALIGNED} pages"
+_FAR = 1 << 62
 
 Waiting = tuple[int, int, Operation | AreaState]  # time, number, what
 
@@ -44,8 +51,7 @@ class Gather:
         self._heap: list[Waiting] = []
         self._number = 0
         self._watermark_ns = 0
-        self._losses: Mapping[str, int] = {}
-        self._clocks: tuple[int, float] | None = None
+        self._told = Told(self.left_out)
         self._scanner = Reclaim()
 
     def add(self, step: Batch | Reading) -> None:
@@ -56,8 +62,7 @@ class Gather:
         self._take(self._history.feed(filter(self._possible, decode(step.data))))
         self._take(self._history.settle(step.watermark_ns))
         if step.watermark_ns < self._watermark_ns:
-            self.left_out["batches whose clock stood before that of the batch before"] += (
-                step.watermark_ns != 0)
+            self.left_out[BACKWARDS] += step.watermark_ns != 0
         self._watermark_ns = max(self._watermark_ns, step.watermark_ns)
         self._drain(self._watermark_ns)
 
@@ -73,20 +78,20 @@ class Gather:
     def _possible(self, record: Record) -> bool:
         fault = record_fault(record, self._areas)
         if fault:
-            self.left_out["records that cannot be what they say they are"] += 1
+            self.left_out[IMPOSSIBLE] += 1
         return not fault
 
     def _take(self, items: Iterator[Operation | Gap]) -> None:
         for item in items:
             if isinstance(item, Gap):
-                self.left_out[f"gaps: {item.reason}"] += 1
+                self.left_out[GAP.format(item.reason)] += 1
             elif item.record.area in self._holdings:
                 if item.record.align > _MOST_ALIGNED:
-                    self.left_out[f"allocations aligned to more than 2^{_MOST_ALIGNED} pages"] += 1
+                    self.left_out[ALIGNED] += 1
                 elif item.record.kind < Kind.CONTIG:
                     self._wait(item.record.start_ns, item)
             elif item.record.area == NO_AREA:
-                self.left_out["operations of no known area"] += 1
+                self.left_out[ELSEWHERE] += 1
             else:
                 self._several[self._areas[item.record.area].name] += 1
 
@@ -95,31 +100,16 @@ class Gather:
         heapq.heappush(self._heap, (time_ns, self._number, what))
 
     def _reading(self, reading: Reading) -> None:
-        grown = {kind: count - self._losses.get(kind, 0)
-                 for kind, count in reading.losses.counts.items()
-                 if count > self._losses.get(kind, 0)}
-        for kind, count in grown.items():
-            self.left_out[f"records lost by the observer ({kind})"] += count
-        self._losses = reading.losses.counts
-        clocks = reading.time_ns, reading.wall_s
-        if self._clocks is not None:
-            monotonic_s = (clocks[0] - self._clocks[0]) / 1e9
-            strayed_s = clocks[1] - self._clocks[1] - monotonic_s
-            if monotonic_s < 0:
-                self.left_out["readings whose clock stood before that of the reading before"] += 1
-            elif abs(strayed_s) > _JUMP_S:
-                self.left_out["jumps of the time of day, or suspends; the time in between is "
-                              "not part of the demand"] += 1
-        if self._clocks is None:
+        if self._told.first:
             for holding in self._holdings.values():
                 holding.demand.wall_s = reading.wall_s
-        self._clocks = clocks
+        self._told.take(reading)
         for state in reading.states:
             if state.facts.index not in self._holdings or state_fault(state):
                 continue
             holding = self._holdings[state.facts.index]
             if not holding.known:
-                holding.begin(state)
+                holding.begin(state, len(holding.demand.events))
             elif state.at_rest:
                 self._wait(state.start_ns, state)
 
@@ -146,9 +136,9 @@ class Gather:
             holding.ask(time_ns, operation)
         elif record.kind == Kind.RELEASE:
             if record.path == Path.REJECTED or not record.ret:
-                holding.demand.left_out["releases that the kernel rejected"] += 1
+                holding.demand.left_out[REJECTED] += 1
             elif not holding.demand.facts.holds(record.pfn, record.count):
-                holding.demand.left_out["releases of pages that are not the area's"] += 1
+                holding.demand.left_out[NOT_ITS_OWN] += 1
             else:
                 holding.give(time_ns, record)
                 holding.measure(operation)
@@ -158,7 +148,7 @@ class Gather:
         elif record.kind == Kind.COUNT:
             self._scanner.counted(record)
             holding.other(time_ns, REACH, record)
-        elif self._scanner.by_hand(record):
+        elif record.kind == Kind.SCAN and self._scanner.by_hand(record):
             holding.other(time_ns, SCAN, record)
 
 

@@ -10,9 +10,14 @@ from cmaobs.events import Kind, Operation, Path, Record
 from cmaobs.export.words import thread_name
 from cmaobs.runs import bits, runs, union
 from cmaobs.state import AreaState
-from cmaobs.whatif.demand import ASK, BEFORE, GIVE, IDLE_NS, REACH, Demand, Event
+from cmaobs.whatif.demand import ASK, BEFORE, GIVE, IDLE_NS, REACH, WARM, Demand, Event
 
+NOT_SEEN = "pages released whose allocation was not seen"
+GRANTED_AGAIN = "releases that were not seen, noticed when their pages were granted again"
+RELEASED_AT_REST = "releases that were not seen, noticed at rest"
+ALLOCATED_AT_REST = "allocations that were not seen, noticed at rest"
 _EBUSY = -16
+_LATEST_NS = (1 << 63) - 1
 _FREES = 4096  # measured releases that are kept
 
 
@@ -30,17 +35,19 @@ class Holding:
         self._times: dict[int, list[int]] = defaultdict(lambda: [0, 0])  # pages: ns, holds
         self._tids: set[int] = set()
         self._busy_until = 0
+        self._contig_until = 0
+        self._since_idle = 0  # operations
         self._idle = True
 
-    def begin(self, state: AreaState) -> None:
-        """The first reading that can be used."""
+    def begin(self, state: AreaState, events: int) -> None:
+        """The first reading that can be used. events: that were gathered before."""
         self.known = True
         demand = self.demand
         demand.batch = state.batch or 0
         demand.start_ns = demand.end_ns = state.start_ns
-        if len(demand.events):
+        if events:
             demand.left_out["operations before the first reading, whose pages may be others'"] += (
-                len(demand.events))
+                events)
             return
         demand.reserved = state.allocated
         if not state.at_rest:
@@ -67,7 +74,9 @@ class Holding:
         """An operation, of any kind."""
         demand = self.demand
         demand.operations += 1
-        self._idle = record.start_ns - self._busy_until > IDLE_NS
+        rested = record.start_ns - self._busy_until > IDLE_NS
+        self._since_idle = 0 if rested else self._since_idle + 1
+        self._idle = self._since_idle < WARM
         if record.start_ns < self._busy_until:
             demand.overlapping += 1
         self._busy_until = max(self._busy_until, record.end_ns)
@@ -93,9 +102,9 @@ class Holding:
         granted = record.path in (Path.HIT, Path.CONTIG)
         if granted and self.holds(record):
             self._close(time_ns, granules(demand.facts, record.pfn, record.count),
-                        "releases that were not seen, noticed when their pages were granted again")
+                        GRANTED_AGAIN)
         ask = demand.asks.add(record.count, record.path, record.end_ns - record.start_ns,
-                              record.pfn if granted else 0, self._idle)
+                              record.pfn if granted else 0, self._idle, self._alone(record))
         if any(ret for _, ret in tries):
             demand.asks.tries[ask] = tuple(tries)
         if freeing := sum(call.end_ns - call.start_ns for call in operation.calls
@@ -107,7 +116,14 @@ class Holding:
         elif record.count:
             usual = self._times[record.count] if self._times[record.count][1] else self._times[0]
             if usual[1]:
-                demand.later.append((record.end_ns + usual[0] // usual[1], ask, record.count))
+                demand.later.append((min(record.end_ns + usual[0] // usual[1], _LATEST_NS), ask,
+                                     record.count))
+
+    def _alone(self, record: Record) -> int:
+        if record.path != Path.CONTIG:
+            return 0
+        before, self._contig_until = self._contig_until, max(self._contig_until, record.end_ns)
+        return max(record.end_ns - max(record.start_ns, before), 0)
 
     def give(self, time_ns: int, record: Record) -> None:
         """A release: of all that was granted at once, or of parts."""
@@ -122,7 +138,7 @@ class Holding:
             return
         missing = granules(self.demand.facts, record.pfn, record.count) & ~self._set
         if missing:
-            self.demand.left_out["pages released whose allocation was not seen"] += (
+            self.demand.left_out[NOT_SEEN] += (
                 missing.bit_count() << self.demand.facts.order_per_bit)
         self._part(time_ns, record.pfn, record.count, record.tid)
 
@@ -143,14 +159,14 @@ class Holding:
         now, and those that it shows clear are given back."""
         found = self._bits(state)
         if gone := self._set & ~found:
-            self._close(state.start_ns, gone, "releases that were not seen, noticed at rest")
+            self._close(state.start_ns, gone, RELEASED_AT_REST)
         facts, order = self.demand.facts, self.demand.facts.order_per_bit
         for first, length in runs(found & ~self._set):
             pfn, pages = facts.base_pfn + (first << order), length << order
             ask = self.demand.asks.add(pages, Path.NONE, 0, pfn)
             self.demand.events.add(Event(state.start_ns, ASK, ask, pages, 0), 0)
             self._hold(pfn, ask, 0, pages, state.start_ns)
-            self.demand.left_out["allocations that were not seen, noticed at rest"] += 1
+            self.demand.left_out[ALLOCATED_AT_REST] += 1
 
     def _bits(self, state: AreaState) -> int:
         order = self.demand.facts.order_per_bit
@@ -179,8 +195,8 @@ class Holding:
     def _part(self, time_ns: int, pfn: int, count: int, tid: int) -> None:
         """Every holding that these pages are of gives back its part."""
         end = pfn + count
-        for first in [first for first, held in self._held.items()
-                      if first < end and pfn < first + held[2]]:
+        for first in sorted(first for first, held in self._held.items()
+                            if first < end and pfn < first + held[2]):
             held = self._held.pop(first)
             low, high = max(pfn, first), min(end, first + held[2])
             self._event(time_ns, held, low - first, high - low, tid)

@@ -4,11 +4,11 @@
 An allocation that takes the same path as in the recording keeps its own duration, with what a
 flush adds or saves. Another one has a duration drawn from those measured for its path and size.
 
-The interval is for another run of the same demand, not for the mean of many: bootstrap replicates
-(recordings, then stretches of time in them, then measured durations, all drawn with replacement;
-the durations of a path longer or shorter together, as from one run to the next on the machine of
-the shipped figures, or, where these are used, from one kind of load to another), spread by the root
-of 2, since the run foretold strays as the recorded one.
+The interval is for one more recording such as each of these, not for the mean of many: bootstrap
+replicates (a recording, then stretches of time in it, then measured durations, all drawn with
+replacement; the durations of a path longer or shorter together, as from one run to the next on the
+machine of the shipped figures, or, where these are used, from one kind of load to another), spread
+by the root of 1 + 1/n, since the n recorded runs stray as the one foretold.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from cmaobs.whatif.result import Result
 
 SHARES = {"p50_s": 0.5, "p99_s": 0.99, "worst_s": 1.0}
 REPLICATES = 200
-_PARTS = 32  # of an octave: bins are 2.2 % wide
-_STRETCHES = 20
+PARTS = 32  # of an octave: bins are 2.2 % wide
+STRETCHES = 20
 _DRAWS = 400  # of a kind and replicate; more asks weigh more instead
 _SIDES = (0.025, 0.975)
 
@@ -56,17 +56,17 @@ class Stretch:
 
 def bin_of(ns: float) -> int:
     """The bin of a duration."""
-    return int(math.log2(max(ns, 1.0)) * _PARTS)
+    return int(math.log2(max(ns, 1.0)) * PARTS)
 
 
 def seconds(number: int) -> float:
     """The middle of a bin."""
-    return 2 ** ((number + 0.5) / _PARTS) / 1e9
+    return 2 ** ((number + 0.5) / PARTS) / 1e9
 
 
 def stretches(demand: Demand, result: Result, figures: Figures) -> list[Stretch]:
-    """What each of the equal parts of the demand's asks took."""
-    made = [Stretch() for _ in range(_STRETCHES)]
+    """What each of the equal parts of the demand's asks took. lane_stretches() has the same."""
+    made = [Stretch() for _ in range(STRETCHES)]
     asks = demand.asks
     total = len(asks)
     rows = zip(asks.paths, asks.pages, asks.durations, asks.idle, result.paths, result.extents,
@@ -74,7 +74,7 @@ def stretches(demand: Demand, result: Result, figures: Figures) -> list[Stretch]
     for ask, (was, pages, ns, idle, path, extents, flushed) in enumerate(rows):
         if was == Path.NONE or path == Path.FAILED:
             continue
-        stretch = made[ask * _STRETCHES // total]
+        stretch = made[ask * STRETCHES // total]
         flush_ns = figures.cost.of(extents, flushed) if extents else 0.0
         if path == was:
             stretch.own[path, bin_of(ns - asks.freeing.get(ask, 0) + flush_ns)] += 1
@@ -98,14 +98,13 @@ def estimate(replays: Sequence[Runs], figures: Figures, seed: int = 1
     if point is None:
         return None
     random = Random(seed)
+    spread = math.sqrt(1 + 1 / len(replays[0]))
     found: dict[str, list[float]] = {name: [] for name in SHARES}
     for number in range(REPLICATES):
-        runs = replays[number % len(replays)]
-        drawn = [one for run in random.choices(runs, k=len(runs))
-                 for one in random.choices(run, k=len(run))]
-        quantiles = _quantiles(_mixture(drawn, figures, random))
+        run = random.choice(replays[number % len(replays)])
+        quantiles = _quantiles(_mixture(random.choices(run, k=len(run)), figures, random))
         for name, value in (quantiles or {}).items():
-            found[name].append(point[name] * (value / point[name]) ** math.sqrt(2))
+            found[name].append(point[name] * (value / point[name]) ** spread)
     return {name: Estimate(point[name], *_sides(found[name], point[name])) for name in SHARES}
 
 
@@ -133,12 +132,12 @@ def _mixture(drawn: Iterable[Stretch], figures: Figures, random: Random | None
         own.update(one.own)
         needs.update(one.needs)
         flush_ns.update(one.flush_ns)
-    stray = {key: round(random.gauss(0, spread) / math.log(2) * _PARTS) if random else 0
+    stray = {key: round(random.gauss(0, spread) / math.log(2) * PARTS) if random else 0
              for key, spread in figures.spread.items()}
     mixed: defaultdict[int, float] = defaultdict(float)
-    for (path, number), count in own.items():
+    for (path, number), count in sorted(own.items()):
         mixed[number + stray[path, True]] += count
-    for group, count in needs.items():
+    for group, count in sorted(needs.items()):
         samples, recorded = figures.samples(group)
         if not samples:
             continue

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 """The demand on an area through the model, under given rules. Pure.
 
-Each operation takes effect at one instant, in the order and at the times that were recorded.
-What alloc_contig_range() would have returned for pages that it was not asked for is not known:
-success is assumed, and such calls are counted.
+Each operation takes effect at one instant, in the order and at the times that were recorded. A
+miss has two: it picks its run, and gives back what is deferred when it has cma_mutex, for which it
+waits where there are several threads. What alloc_contig_range() would have returned for pages that
+it was not asked for is not known: success is assumed, and such calls are counted.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
+from typing import NamedTuple
 
 from cmaobs import model
 from cmaobs.choices import granules, holds, next_start
@@ -38,6 +41,18 @@ from cmaobs.whatif.rules import Rules
 from cmaobs.whatif.shrink import scans
 from cmaobs.whatif.varied import busy, events_of
 
+_LATEST_NS = 1 << 62
+
+
+class Missed(NamedTuple):
+    """An allocation that has picked a run, is no hit, and waits for the mutex until then."""
+
+    until_ns: int
+    ask: int
+    align: int
+    pfn: int
+    pages: int
+
 
 class Replay:
     """One run. batch: of all the time; None: as it was recorded.
@@ -62,6 +77,12 @@ class Replay:
         self._state = State(facts, reserved, held, 0, tuple(
             Extent(pfn, pages, -i, -i) for i, (pfn, pages) in enumerate(listed)),
             demand.batch if batch is None else batch)
+        self._now = demand.start_ns
+        self._waiting: deque[Missed] = deque()
+        self._free_ns = demand.start_ns  # when the mutex is
+        alone = [ns for ns, path in zip(demand.asks.alone, demand.asks.paths, strict=True)
+                 if path == Path.CONTIG]
+        self._usual_ns = sum(alone) // len(alone) if alone else 0
 
     def run(self) -> Result:
         """The whole demand. Raises UsageError where a user's class does what cannot be."""
@@ -71,8 +92,17 @@ class Replay:
         withheld = self.result.withheld
         withheld.now(self._state.defer_count)
         for event in events_of(demand, self._chance):
+            while self._waiting and self._waiting[0].until_ns <= event.time_ns:
+                self._now = self._waiting[0].until_ns
+                withheld.until(self._now, self._state.reserved, size, order)
+                self._served()
+                withheld.now(self._state.defer_count)
+            self._now = event.time_ns
             withheld.until(event.time_ns, self._state.reserved, size, order)
             self._event(event)
+            withheld.now(self._state.defer_count)
+        while self._waiting:
+            self._served()
             withheld.now(self._state.defer_count)
         withheld.until(demand.end_ns, self._state.reserved, size, order)
         self.result.state = self._state
@@ -104,21 +134,49 @@ class Replay:
         self._state = after
 
     def _ask(self, ask: int, count: int, align: int) -> None:
+        pfn = self._pick(ask, count, align, 0)
+        if pfn is None:
+            return
+        others = self._demand.threads - 1  # each has one allocation that can be before this one
+        until_ns = min(max(self._now, self._free_ns), self._now + others * self._usual_ns)
+        missed = Missed(until_ns, ask, align, pfn, count)
+        if others > 0:
+            asks = self._demand.asks
+            alone_ns = asks.alone[ask] if asks.paths[ask] == Path.CONTIG else self._usual_ns
+            self._free_ns = min(missed.until_ns + alone_ns, _LATEST_NS)
+            if missed.until_ns > self._now:
+                if len(self._waiting) == others:
+                    self._served()
+                self._waiting.append(missed)
+                return
+        self._contig(missed)
+
+    def _served(self) -> None:
+        """The first that waits has the mutex."""
+        self._contig(self._waiting.popleft())
+
+    def _pick(self, ask: int, count: int, align: int, start: int) -> int | None:
+        """The run that is picked, if it is no hit; else that is the end of it."""
         facts, result = self._demand.facts, self.result
-        start = tried = 0
-        assumed = False
-        path, granted = Path.FAILED, 0
-        while True:
-            at = self._chooser.place(self._state, count, align, start)
-            pfn = None if at is None else facts.base_pfn + (at << facts.order_per_bit)
-            self._do(Pick(count, align, start, pfn))
-            if pfn is None:
-                break
-            hit = holds(self._state.extents, pfn, count)
-            self._do(Fetch(pfn, count, hit))
-            if hit:
-                path, granted = Path.HIT, pfn
-                break
+        at = self._chooser.place(self._state, count, align, start)
+        pfn = None if at is None else facts.base_pfn + (at << facts.order_per_bit)
+        self._do(Pick(count, align, start, pfn))
+        if pfn is None:
+            result.paths[ask] = Path.FAILED
+            return None
+        hit = holds(self._state.extents, pfn, count)
+        self._do(Fetch(pfn, count, hit))
+        if hit:
+            result.paths[ask], result.pfns[ask] = Path.HIT, pfn
+            return None
+        return pfn
+
+    def _contig(self, missed: Missed) -> None:
+        facts, result = self._demand.facts, self.result
+        _, ask, align, first, count = missed
+        tried, assumed = 0, False
+        pfn: int | None = first
+        while pfn is not None:
             self._flush(ask, pfn, count)
             ret, known = self._answer(ask, pfn, tried)
             if not ret and self._state.owned & bits(pfn - facts.base_pfn, count):
@@ -128,13 +186,13 @@ class Replay:
             result.contig += 1
             self._do(Contig(pfn, count, ret))
             if not ret:
-                path, granted = Path.CONTIG, pfn
+                result.paths[ask], result.pfns[ask] = Path.CONTIG, pfn
                 break
             self._do(Unpick(pfn, count))
             if ret != -model.EBUSY:
+                result.paths[ask] = Path.FAILED
                 break
-            start = next_start(facts, pfn, align)
-        result.paths[ask], result.pfns[ask] = path, granted
+            pfn = self._pick(ask, count, align, next_start(facts, pfn, align))
         result.assumed += assumed
 
     def _flush(self, ask: int, pfn: int, count: int) -> None:
@@ -164,6 +222,8 @@ class Replay:
         return -model.EBUSY if busy(self._chance, ask, number, self._demand) else 0, False
 
     def _give(self, ask: int, offset: int, pages: int) -> None:
+        while any(missed.ask == ask for missed in self._waiting):
+            self._served()  # it was served by now
         if ask == BEFORE:
             pfn = offset
             self._only(pfn, pages)

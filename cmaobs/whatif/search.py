@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import concurrent.futures.process
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from cmaobs.errors import CmaobsError, UsageError
+from cmaobs.errors import HostError, UsageError
 from cmaobs.whatif.demand import Demand
 from cmaobs.whatif.figures import Figures
 from cmaobs.whatif.outcome import outcome
@@ -50,35 +51,47 @@ def tasks(policies: Sequence[str], batches: Sequence[int], demands: Sequence[Dem
 _shared: tuple[Sequence[Demand], Figures] | None = None  # of the workers, which are forked
 
 
-def _work(task: Task) -> dict[str, Any] | tuple[str, str]:
+def _work(task: Task) -> dict[str, Any]:
     assert _shared is not None
     demands, figures = _shared
-    try:
-        return outcome(demands, named(task.policy), task.batch, figures)
-    except CmaobsError as error:
-        return error.message, error.remedy
+    return outcome(demands, named(task.policy), task.batch, figures)
 
 
 def outcomes(wanted: Sequence[Task], demands: Sequence[Demand], figures: Figures,
              told: Callable[[float], None], workers: int | None = None) -> list[dict[str, Any]]:
-    """In the order of the tasks. told: the share that is done. Raises UsageError."""
+    """In the order of the tasks, and the same whatever the number of workers is.
+
+    told: the share that is done. workers: processes; 1: this one, None: one for each processor that
+    may be used. Raises UsageError, and HostError where one of them was killed.
+    """
+    count = min(workers or len(os.sched_getaffinity(0)), len(wanted))
+    if count > 1:
+        return _in_parallel(wanted, demands, figures, told, count)
+    found = []
+    for task in wanted:
+        found.append(outcome(demands, named(task.policy), task.batch, figures))
+        told(len(found) / len(wanted))
+    return found
+
+
+def _in_parallel(wanted: Sequence[Task], demands: Sequence[Demand], figures: Figures,
+                 told: Callable[[float], None], workers: int) -> list[dict[str, Any]]:
     global _shared  # noqa: PLW0603 - what is forked needs not be copied
     _shared = demands, figures
     found: dict[Task, dict[str, Any]] = {}
     pool = concurrent.futures.ProcessPoolExecutor(
-        min(workers or os.cpu_count() or 1, len(wanted)),
-        mp_context=multiprocessing.get_context("fork"))
+        workers, mp_context=multiprocessing.get_context("fork"))
     try:
         waiting = {pool.submit(_work, task): task for task in wanted}
-        while len(found) < len(wanted):
+        while waiting:
             done, _ = concurrent.futures.wait(
                 waiting, timeout=0.2, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in done:
-                result = future.result()
-                if isinstance(result, tuple):
-                    raise UsageError(*result)
-                found[waiting.pop(future)] = result
-            told(len(found) / len(wanted))
+                found[waiting.pop(future)] = future.result()
+            told(1 - len(waiting) / len(wanted))
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise HostError("a process that replays a policy was killed",
+                        "most likely memory ran out: give fewer or shorter recordings") from error
     finally:
         pool.shutdown(cancel_futures=True)
         _shared = None

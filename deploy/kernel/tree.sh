@@ -25,9 +25,10 @@ sources() {
 }
 
 # Sets what the matrix says of a source: version, package, its series and flavours. suffix keeps
-# what is built of it apart from what is built of the default.
+# what is built of it apart from what is built of the default. And of an architecture: how make
+# is called for it, and its image.
 # shellcheck disable=SC2034
-choose() { # SOURCE
+choose() { # SOURCE [ARCH]
     local names=()
     mapfile -t names < <(sources)
     version=''
@@ -37,6 +38,15 @@ choose() { # SOURCE
     tarball=/usr/src/$package.tar.xz
     suffix=
     [[ $version == "${names[0]}" ]] || suffix=-$version
+    arch=${2:-x86_64}
+    case $arch in
+        x86_64) prefix='' image=arch/x86/boot/bzImage kbuild=(ARCH=x86_64) ;;
+        arm64)
+            prefix=aarch64-linux-gnu- image=arch/arm64/boot/Image suffix+=-arm64
+            kbuild=(ARCH=arm64 CROSS_COMPILE="$prefix")
+            ;;
+        *) die "--arch $arch: no such architecture" "one of: x86_64, arm64" ;;
+    esac
 }
 
 listed() { # WORD COMMA-SEPARATED
@@ -50,6 +60,7 @@ need_packages() {
         patch:patch cpio:cpio rsync:rsync pahole:dwarves flock:util-linux; do
         type -P "${pair%:*}" >/dev/null || missing+=("${pair#*:}")
     done
+    [[ -z $prefix ]] || type -P "${prefix}gcc" >/dev/null || missing+=("gcc-${prefix%-}")
     [[ -e /usr/include/gelf.h || -e /usr/include/libelf.h ]] || missing+=(libelf-dev)
     [[ -e /usr/include/openssl/opensslv.h ]] || missing+=(libssl-dev)
     [[ -e $tarball ]] || missing+=("$package")
@@ -75,18 +86,23 @@ patches_of() {
 fragments_of() {
     echo "$here/config"
     [[ ! -f $here/config-$version ]] || echo "$here/config-$version"
+    [[ ! -f $here/config.$arch ]] || echo "$here/config.$arch"
     [[ $1 == none ]] || echo "$here/test-only-$version/config"
     [[ $2 == lean ]] || echo "$here/config.$2"
 }
 
-# Without what no x86 build reads, a third of the source. Kconfig reads arch/*/crypto, and
-# fs/hostfs/Makefile of 6.12 a part of arch/um/scripts.
+# Without what no build for the architecture reads, a third of the source. Kconfig reads
+# arch/*/crypto and arch/x86/ras, and fs/hostfs/Makefile of 6.12 a part of arch/um/scripts.
 unpack() { # TREE
+    local others=("$package/arch/[!xKu]*/[!c]*")
+    [[ $arch != arm64 ]] ||
+        others=("$package"/arch/{'[!axKu]*/[!c]*','x*/[!cr]*',alpha,arc,'arm/[!c]*'}
+            "$package/arch/arm64/boot/dts/*/*")
     say "unpacking $(basename "$tarball")"
     rm -rf "$1" "$1.new"
     mkdir -p "$1.new"
     tar -xJf "$tarball" -C "$1.new" --strip-components=1 --anchored \
-        --no-wildcards-match-slash --exclude="$package/arch/[!xKu]*/[!c]*" \
+        --no-wildcards-match-slash "${others[@]/#/--exclude=}" \
         --exclude="$package/arch/um/[!cs]*" \
         --exclude="$package/drivers/gpu/drm/amd/include" \
         --exclude="$package/Documentation/translations" \
@@ -127,7 +143,7 @@ configure() { # TREE FRAGMENT...
     local tree=$1 line dropped=()
     shift
     cat "$@" | tac | awk -F= '!/^CONFIG_/ || !seen[$1]++' | tac >"$tree/.series/fragment"
-    make -C "$tree" KCONFIG_ALLCONFIG="$tree/.series/fragment" allnoconfig \
+    make -C "$tree" "${kbuild[@]}" KCONFIG_ALLCONFIG="$tree/.series/fragment" allnoconfig \
         >"$tree/.series/config.log" 2>&1 ||
         { tail -n 20 "$tree/.series/config.log" >&2; die "Kconfig failed" "read the lines above"; }
     while IFS= read -r line; do

@@ -7,7 +7,7 @@
 
 _shtab_cmaobs_subparsers=(serve check record replay snapshot doctor demo explain export report top load whatif fleet)
 
-_shtab_cmaobs_serve_option_strings=(-h --help --listen --attach --interval --duration --ring-pages --root --stacks --buffers --lent --phases --policy --callers --evidence --evidence-files --evidence-bytes --record --max-size --status --web-config --user --config --json)
+_shtab_cmaobs_serve_option_strings=(-h --help --listen --attach --interval --duration --ring-pages --root --stacks --buffers --lent --phases --policy --callers --evidence --evidence-files --evidence-bytes --record --max-size --status --web-config --user --max-rate --config --json)
 _shtab_cmaobs_check_option_strings=(-h --help --attach --interval --duration --ring-pages --root --stacks --buffers --lent --phases --policy --callers --evidence --evidence-files --evidence-bytes --record --max-size --config --json)
 _shtab_cmaobs_record_option_strings=(-h --help -o --output --attach --interval --duration --ring-pages --root --stacks --buffers --lent --phases --max-size --config --json)
 _shtab_cmaobs_replay_option_strings=(-h --help --policy --metrics --json)
@@ -20,7 +20,7 @@ _shtab_cmaobs_report_option_strings=(-h --help -o --output --policy)
 _shtab_cmaobs_top_option_strings=(-h --help --interval --area --total --once --at --no-color --duration --attach --ring-pages --root --policy --config --json)
 _shtab_cmaobs_load_option_strings=(-h --help --area --source --threads --sizes --lifetime --rate --duration --operations --seed --touch --share --reserve --scan --scan-rate --batch --batch-rate --pressure --floor --release-leftover --json)
 _shtab_cmaobs_whatif_option_strings=(-h --help --policy --batch --objective --html --json)
-_shtab_cmaobs_fleet_option_strings=(-h --help --add --device --policy --batch --json)
+_shtab_cmaobs_fleet_option_strings=(-h --help --add --device --policy --batch --scheduler --json)
 _shtab_cmaobs_option_strings=(-h --help --version)
 
 _shtab_cmaobs_serve___root_COMPGEN=_shtab_compgen_dirs

@@ -51,7 +51,7 @@ function _shtab_cmaobs_using
 end
 
 set -g _shtab_cmaobs_commands serve check record replay snapshot doctor demo explain export report top load whatif fleet
-set -g _shtab_cmaobs_opts_with_value --add --area --at --attach --batch --batch-rate --buffers --callers --config --device --duration --evidence --evidence-bytes --evidence-files --floor --format --grain --html --interval --lent --lifetime --listen --max-size --objective --operations --output --phases --policy --pressure --rate --record --reserve --ring-pages --root --scan --scan-rate --seed --share --sizes --source --stacks --status --threads --user --web-config -o
+set -g _shtab_cmaobs_opts_with_value --add --area --at --attach --batch --batch-rate --buffers --callers --config --device --duration --evidence --evidence-bytes --evidence-files --floor --format --grain --html --interval --lent --lifetime --listen --max-rate --max-size --objective --operations --output --phases --policy --pressure --rate --record --reserve --ring-pages --root --scan --scan-rate --scheduler --seed --share --sizes --source --stacks --status --threads --user --web-config -o
 
 complete -c cmaobs -e
 complete -c cmaobs -f
@@ -80,7 +80,8 @@ complete -c cmaobs -n '_shtab_cmaobs_using serve' -l max-size -x -d 'end the rec
 complete -c cmaobs -n '_shtab_cmaobs_using serve' -l status -x -d 'print a line this often (default: never; without TIME: 5s)'
 complete -c cmaobs -n '_shtab_cmaobs_using serve' -l web-config -xka "(__fish_complete_path (commandline -ct))" -d 'TLS, users and tokens of the server, as in Prometheus'"'"'s web configuration (default: none, and plain HTTP); read again when it changes'
 complete -c cmaobs -n '_shtab_cmaobs_using serve' -l user -x -d 'once attached, and before anything is served, become this user and give up every capability'
-complete -c cmaobs -n '_shtab_cmaobs_using serve' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'YAML with any of: listen, attach, interval, duration, record, max-size, ring-pages, root, status, policy, stacks, callers, buffers, lent, phases, evidence, evidence-files, evidence-bytes, web-config, user; flags win'
+complete -c cmaobs -n '_shtab_cmaobs_using serve' -l max-rate -x -d 'while there are more operations a second, withhold phases, then stacks, then records, without which the verdict is unknown; counts stay exact (default: no limit)'
+complete -c cmaobs -n '_shtab_cmaobs_using serve' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'YAML with any of: listen, attach, interval, duration, record, max-size, ring-pages, root, status, policy, stacks, callers, buffers, lent, phases, max-rate, evidence, evidence-files, evidence-bytes, web-config, user; flags win'
 complete -c cmaobs -n '_shtab_cmaobs_using serve' -l json -d 'print the report as JSON'
 complete -c cmaobs -n '_shtab_cmaobs_using; and test $_shtab_cmaobs_npos -eq 0' -a check -d 'Observe the running kernel for a while and print the verdict.'
 complete -c cmaobs -n '_shtab_cmaobs_using check' -s h -l help -d 'show this help message and exit'
@@ -100,7 +101,7 @@ complete -c cmaobs -n '_shtab_cmaobs_using check' -l evidence-files -x -d 'so ma
 complete -c cmaobs -n '_shtab_cmaobs_using check' -l evidence-bytes -x -d 'and so many bytes in all (default 64M)'
 complete -c cmaobs -n '_shtab_cmaobs_using check' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also write a recording'
 complete -c cmaobs -n '_shtab_cmaobs_using check' -l max-size -x -d 'end the recording before it grows beyond, such as 64M (default: no limit)'
-complete -c cmaobs -n '_shtab_cmaobs_using check' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'YAML with any of: listen, attach, interval, duration, record, max-size, ring-pages, root, status, policy, stacks, callers, buffers, lent, phases, evidence, evidence-files, evidence-bytes, web-config, user; flags win'
+complete -c cmaobs -n '_shtab_cmaobs_using check' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'YAML with any of: listen, attach, interval, duration, record, max-size, ring-pages, root, status, policy, stacks, callers, buffers, lent, phases, max-rate, evidence, evidence-files, evidence-bytes, web-config, user; flags win'
 complete -c cmaobs -n '_shtab_cmaobs_using check' -l json -d 'print the report as JSON'
 complete -c cmaobs -n '_shtab_cmaobs_using; and test $_shtab_cmaobs_npos -eq 0' -a record -d 'Record what the running kernel does, for replay anywhere.'
 complete -c cmaobs -n '_shtab_cmaobs_using record' -s h -l help -d 'show this help message and exit'
@@ -115,7 +116,7 @@ complete -c cmaobs -n '_shtab_cmaobs_using record' -l buffers -x -d 'find out th
 complete -c cmaobs -n '_shtab_cmaobs_using record' -l lent -x -d 'find out this often which pages of the areas are lent to movable users (default: never; snapshot does it once; without TIME: 10s)'
 complete -c cmaobs -n '_shtab_cmaobs_using record' -l phases -xka "yes no" -d 'find out where the time of allocations goes: waiting, isolating, draining, reclaiming, migrating, testing (default no)'
 complete -c cmaobs -n '_shtab_cmaobs_using record' -l max-size -x -d 'end the recording before it grows beyond, such as 64M (default: no limit)'
-complete -c cmaobs -n '_shtab_cmaobs_using record' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'YAML with any of: listen, attach, interval, duration, record, max-size, ring-pages, root, status, policy, stacks, callers, buffers, lent, phases, evidence, evidence-files, evidence-bytes, web-config, user; flags win'
+complete -c cmaobs -n '_shtab_cmaobs_using record' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'YAML with any of: listen, attach, interval, duration, record, max-size, ring-pages, root, status, policy, stacks, callers, buffers, lent, phases, max-rate, evidence, evidence-files, evidence-bytes, web-config, user; flags win'
 complete -c cmaobs -n '_shtab_cmaobs_using record' -l json -d 'print the report as JSON'
 complete -c cmaobs -n '_shtab_cmaobs_using; and test $_shtab_cmaobs_npos -eq 0' -a replay -d 'Replay a recording: the same path, verdict and metrics as on the live kernel.'
 complete -c cmaobs -n '_shtab_cmaobs_using replay' -s h -l help -d 'show this help message and exit'
@@ -126,13 +127,13 @@ complete -c cmaobs -n '_shtab_cmaobs_using replay; and test $_shtab_cmaobs_npos 
 complete -c cmaobs -n '_shtab_cmaobs_using; and test $_shtab_cmaobs_npos -eq 0' -a snapshot -d 'Print the areas as they are now.'
 complete -c cmaobs -n '_shtab_cmaobs_using snapshot' -s h -l help -d 'show this help message and exit'
 complete -c cmaobs -n '_shtab_cmaobs_using snapshot' -l root -xka "(__fish_complete_directories)" -d 'look for proc and sys in this tree (default /)'
-complete -c cmaobs -n '_shtab_cmaobs_using snapshot' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'YAML with any of: listen, attach, interval, duration, record, max-size, ring-pages, root, status, policy, stacks, callers, buffers, lent, phases, evidence, evidence-files, evidence-bytes, web-config, user; flags win'
+complete -c cmaobs -n '_shtab_cmaobs_using snapshot' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'YAML with any of: listen, attach, interval, duration, record, max-size, ring-pages, root, status, policy, stacks, callers, buffers, lent, phases, max-rate, evidence, evidence-files, evidence-bytes, web-config, user; flags win'
 complete -c cmaobs -n '_shtab_cmaobs_using snapshot' -l grain -xka "page pageblock" -d 'pages a character of the map (default: as many as make it fit)'
 complete -c cmaobs -n '_shtab_cmaobs_using snapshot' -l json -d 'print the report as JSON'
 complete -c cmaobs -n '_shtab_cmaobs_using; and test $_shtab_cmaobs_npos -eq 0' -a doctor -d 'Say what this kernel supports, what is missing, and the remedy.'
 complete -c cmaobs -n '_shtab_cmaobs_using doctor' -s h -l help -d 'show this help message and exit'
 complete -c cmaobs -n '_shtab_cmaobs_using doctor' -l root -xka "(__fish_complete_directories)" -d 'look for proc and sys in this tree (default /)'
-complete -c cmaobs -n '_shtab_cmaobs_using doctor' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'YAML with any of: listen, attach, interval, duration, record, max-size, ring-pages, root, status, policy, stacks, callers, buffers, lent, phases, evidence, evidence-files, evidence-bytes, web-config, user; flags win'
+complete -c cmaobs -n '_shtab_cmaobs_using doctor' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'YAML with any of: listen, attach, interval, duration, record, max-size, ring-pages, root, status, policy, stacks, callers, buffers, lent, phases, max-rate, evidence, evidence-files, evidence-bytes, web-config, user; flags win'
 complete -c cmaobs -n '_shtab_cmaobs_using doctor' -l json -d 'print the report as JSON'
 complete -c cmaobs -n '_shtab_cmaobs_using; and test $_shtab_cmaobs_npos -eq 0' -a demo -d 'Replay the recording that comes with the package.'
 complete -c cmaobs -n '_shtab_cmaobs_using demo' -s h -l help -d 'show this help message and exit'
@@ -168,7 +169,7 @@ complete -c cmaobs -n '_shtab_cmaobs_using top' -l attach -xka "auto kprobe fent
 complete -c cmaobs -n '_shtab_cmaobs_using top' -l ring-pages -x -d 'pages of the ring buffer, a power of two (default 1024: 4 MiB)'
 complete -c cmaobs -n '_shtab_cmaobs_using top' -l root -xka "(__fish_complete_directories)" -d 'look for proc and sys in this tree (default /)'
 complete -c cmaobs -n '_shtab_cmaobs_using top' -l policy -x -d 'what the kernel means to do: rfc or plain, rfc with ,merge ,oldest-first ,keep-at-zero (default: rfc, or plain on a kernel that does not defer)'
-complete -c cmaobs -n '_shtab_cmaobs_using top' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'YAML with any of: listen, attach, interval, duration, record, max-size, ring-pages, root, status, policy, stacks, callers, buffers, lent, phases, evidence, evidence-files, evidence-bytes, web-config, user; flags win'
+complete -c cmaobs -n '_shtab_cmaobs_using top' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'YAML with any of: listen, attach, interval, duration, record, max-size, ring-pages, root, status, policy, stacks, callers, buffers, lent, phases, max-rate, evidence, evidence-files, evidence-bytes, web-config, user; flags win'
 complete -c cmaobs -n '_shtab_cmaobs_using top' -l json -d 'print the report as JSON'
 complete -c cmaobs -n '_shtab_cmaobs_using top; and test $_shtab_cmaobs_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'http://HOST:PORT or a recording (default: the running kernel)'
 complete -c cmaobs -n '_shtab_cmaobs_using; and test $_shtab_cmaobs_npos -eq 0' -a load -d 'Make load on a CMA area: allocate and give back, as cameras and codecs do.'
@@ -206,5 +207,6 @@ complete -c cmaobs -n '_shtab_cmaobs_using fleet' -l add -x -d 'recordings of on
 complete -c cmaobs -n '_shtab_cmaobs_using fleet' -l device -x -d 'the device that they are of: letters, digits, . _ -'
 complete -c cmaobs -n '_shtab_cmaobs_using fleet' -l policy -x -d 'foretell for these, as in whatif; default: rfc prefer-deferred flush-overlap'
 complete -c cmaobs -n '_shtab_cmaobs_using fleet' -l batch -x -d 'pages; default 64'
+complete -c cmaobs -n '_shtab_cmaobs_using fleet' -l scheduler -x -d 'work on the workers of this Dask scheduler, such as tcp://host:8786, which have the same files at the same paths; default: here'
 complete -c cmaobs -n '_shtab_cmaobs_using fleet' -l json -d 'print the report as JSON'
 complete -c cmaobs -n '_shtab_cmaobs_using fleet; and test $_shtab_cmaobs_npos -eq 0' -ka "(__fish_complete_directories)" -d 'what is kept; made if it is missing'

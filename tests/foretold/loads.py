@@ -41,7 +41,9 @@ Script = Iterator[Action]
 
 
 class Load(NamedTuple):
-    """threads: each made of a Random of its own. floor: fill memory down to that many MiB."""
+    """threads: each made of a Random of its own. floor: reclaim is at work; memory is filled down
+    to that many MiB, and files are read through the rest.
+    """
 
     name: str
     what: str
@@ -135,13 +137,24 @@ def scanned(random: Random) -> Script:
             yield Scan(random.choice((24, 48, 96, 192, 700)))
 
 
+def idling(random: Random) -> Script:
+    """Four buffers for a moment, then none for longer: reclaim finds what they left."""
+    for _ in range(60):
+        for key in range(4):
+            yield Alloc(key, 192)
+        yield Sleep(0.01)
+        for key in range(4):
+            yield Free(key)
+        yield Sleep(random.uniform(0.02, 0.08))
+
+
 LOADS = (
     Load("camera", "4 large buffers held, then all given back, 45 times", 1, camera),
     Load("ping-pong", "two buffers in turn", 1, ping_pong),
     Load("mixed", "sizes 1 to 256, up to 12 held, any order", 1, mixed),
     Load("fragmenting", "odd sizes with very different lives", 1, fragmenting),
     Load("scans", "two sizes, and scans of 24 to 700 pages", 1, scanned),
-    Load("pressure", "two buffers in turn while memory is filled", 1, ping_pong, floor=16),
+    Load("pressure", "4 buffers now and then while reclaim is at work", 1, idling, floor=64),
     Load("threads", "8 threads that know nothing of each other", 8, threads),
     Load("bursts", "30 buffers at once, 9 times", 1, bursts),
     Load("growing", "each larger than the one before: nothing to gain", 1, growing),

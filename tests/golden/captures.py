@@ -21,11 +21,16 @@ NAMES = sorted(path.stem for path in _FACTS.glob("*.json"))
 
 def facts(name: str, **changes: Any) -> Facts:
     """A capture, with fields replaced."""
-    values = json.loads((_FACTS / f"{name}.json").read_text())
+    return dataclasses.replace(of(_FACTS / f"{name}.json"), **changes)
+
+
+def of(file: Path) -> Facts:
+    """The capture in a file."""
+    values = json.loads(file.read_text())
     assert values.pop("source"), "every capture says where it is from"
     values["typed"] = {function: tuple(names) for function, names in values["typed"].items()}
     values["areas"] = None if values["areas"] is None else tuple(values["areas"])
-    return dataclasses.replace(Facts(**values), **changes)
+    return Facts(**values)
 
 
 def without(mapping: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from reference.kernel import Kernel
@@ -14,6 +14,7 @@ from cmaobs.source import Batch
 from cmaobs.state import AreaFacts, Losses, Reading
 from cmaobs.whatif.demand import Demand
 from cmaobs.whatif.gather import Gather
+from cmaobs.whatif.quick import Quick
 
 DEMO = Path(__file__).parents[2] / "cmaobs/data/demo.cmarec"
 
@@ -22,6 +23,15 @@ def gathered(steps: Iterable[Batch | Reading], areas: Iterable[AreaFacts],
              identity: Mapping[str, str]) -> tuple[list[Demand], Mapping[str, int]]:
     """The demands, and what was left out of the recording as a whole."""
     gather = Gather("test", identity, areas)
+    for step in steps:
+        gather.add(step)
+    return gather.demands(), gather.left_out
+
+
+def quickly(steps: Iterable[Batch | Reading], areas: Sequence[AreaFacts],
+            identity: Mapping[str, str]) -> tuple[list[Demand], Mapping[str, int]]:
+    """The same by the compiled lane."""
+    gather = Quick("test", identity, areas)
     for step in steps:
         gather.add(step)
     return gather.demands(), gather.left_out

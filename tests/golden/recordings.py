@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from pathlib import Path as File
 
+from cmaobs.commands import running
 from cmaobs.events import Path
+from cmaobs.observe import Observer
 from cmaobs.recording import RecordingSource, RecordingWriter
 from cmaobs.source import Batch
 from cmaobs.state import Reading
-from golden import samples
+from cmaobs.view import View
+from golden import histories, samples
 
 
 def steps() -> list[Batch | Reading]:
@@ -48,3 +51,13 @@ def read(path: File) -> tuple[list[Batch | Reading], RecordingSource]:
         return list(source.steps()), source
     finally:
         source.close()
+
+
+def unlawful(directory: File) -> View:
+    """Two callers own the same pages."""
+    write(directory / "a", histories.unlawful())
+    source = RecordingSource(str(directory / "a"))
+    observer = Observer(source, running.checker(source))
+    for _ in observer.steps():
+        pass
+    return observer.view

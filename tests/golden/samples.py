@@ -21,6 +21,7 @@ from cmaobs.state import (
     Placed,
     Reading,
     Run,
+    Withheld,
 )
 from cmaobs.verdict import Coverage, Divergence, Outcome, Verdict
 from cmaobs.view import Tallied, View
@@ -142,6 +143,7 @@ def view() -> View:
         "allocs_retried": 1, "alloc_retries": 1}
     first = replace(state(at_ns=9 * 10 ** 9, allocated=((0x40000, 512), (0x40400, 16)),
                           extents=((0x40300, 64), (0x40200, 32)), begun=516),
+                    policy=1,
                     placed=Placed(((0x41000, 3000), (0x43000, 9)), ((0x40500, 31),)))
     broken = state(SECOND, at_ns=9 * 10 ** 9, fault="list changed while it was walked")
     divergence = Divergence(
@@ -155,7 +157,7 @@ def view() -> View:
         (Coverage("reserved", 516, 500, {"events lost": 16}, 4, 8 * 10 ** 9),
          Coverage("camera")))
     spent = {"waiting": latency(500_000), "draining": latency(*[1_500_000] * 50),
-             "isolating": latency(*[200_000] * 50), "rest": latency(*[4000] * 50)}
+             "isolating": latency(*[200_000] * 50), "unexplained": latency(*[4000] * 50)}
     first_counts = replace(
         counts(AREA, latencies, **counters),
         phases={name: spent.get(name, latency()) for name in NAMES},
@@ -163,7 +165,8 @@ def view() -> View:
     return View(
         {**IDENTITY, "probes": "7", "compile_seconds": "3.25"}, (AREA, SECOND),
         replace(reading(10 * 10 ** 9, (first_counts, first),
-                        (counts(SECOND), broken), losses={"ring_full": 16}), stacks_failed=2),
+                        (counts(SECOND), broken), losses={"ring_full": 16}), stacks_failed=2,
+                withheld={"phases": Withheld(True, 70), "records": Withheld(False, 0)}),
         verdict, Tallied(12, 10), holders=holders(), buffers=buffers(), records=570, readings=10,
         faulted={"camera": 10}, failures=(FAILURE,),
         causes={0: {**_NO_CAUSE, "oversize": 1}, 1: _NO_CAUSE})

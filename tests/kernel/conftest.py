@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from kernel.tools import AREA, Area, Serve
+from kernel.watch import Watch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--patched", choices=("yes", "no", "defects", "owner"), default="yes",
+    parser.addoption("--patched", choices=("yes", "no", "defects", "owner", "users"), default="yes",
                      help="whether this kernel must have deferred freeing, or defects of it, or "
-                     "page_owner as well")
+                     "page_owner or drivers as well")
     parser.addoption("--source", default="6.1",
                      help="which source of deploy/kernel/matrix this kernel must be made of")
     parser.addoption("--part", default=(1, 1), metavar="K/N", type=_part,
@@ -74,3 +75,18 @@ def serve(patched: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """An exporter that runs for all tests of a module, with a recording."""
     with Serve(tmp_path_factory.mktemp("serve")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def observed(patched: bool) -> Iterator[Watch]:
+    """An observer in this process, for all tests of a module."""
+    watch = Watch()
+    yield watch
+    watch.session.close()
+
+
+@pytest.fixture
+def watch(observed: Watch, area: Area) -> Watch:
+    """The module's observer, which has forgotten what the tests before have done."""
+    observed.clear()
+    return observed

@@ -36,7 +36,8 @@ _HEAP = ("--source", "heap", "--sizes", "1,3,16,64")
 _CODEC = ("--area", "codec", "--sizes", "1-7")
 _LEAKED = ("R6", "R9")  # a flush or a scan leaves the pages out
 _KEPT = ("R1", "R4")  # a search passes by, or a bit is still set once the pages are free
-_TOGGLE = ("--batch", "0,8", "--batch-rate", "40", "--lifetime", "0-2", "--sizes", "1,4")
+_TOGGLE = ("--batch", "0,8", "--batch-rate", "8", "--lifetime", "0-2", "--sizes", "1,4")
+_PACED = ("--rate", "25")  # a second and thread: what is before a scan is often known
 
 DEFECTS = (
     Defect("pick-not-lowest", "alloc", "the second run that fits is picked", ("R4",), work.fit),
@@ -110,7 +111,7 @@ DEFECTS = (
     Defect("release-listed-twice", "release", "the extent is listed twice",
            ("R2", "R10", "R11", "R12"), work.release),
     Defect("release-also-frees", "release", "deferred pages are freed, too", ("R2", "R11", "R12"),
-           work.release),
+           work.release, late=("R10",)),
     Defect("direct-keeps-bits", "release", "a direct release leaves the bits set", ("R1",),
            work.direct,
            ("--batch", "0,8", "--batch-rate", "4"), _KEPT),
@@ -125,23 +126,25 @@ DEFECTS = (
            ("R9", "R12"), work.scan(20), seed="D19"),
     Defect("scan-subtracts-all", "scan",
            "defer_count is subtracted where the extent's count was meant", ("R9",), work.scan(40),
-           seed="D20"),
+           late=("R10",), seed="D20"),
     Defect("scan-returns-0", "scan", "0 is returned", ("R9",), work.scan(20), seed="D21"),
     Defect("scan-returns-asked", "scan", "what was asked for is returned", ("R9",), work.scan(100)),
     Defect("scan-too-much", "scan", "the last extent is not split, but freed", ("R9",),
            work.scan(20)),
     Defect("scan-too-little", "scan", "the last extent is not split, but kept", ("R9",),
            work.scan(20)),
-    Defect("scan-ignores-batch", "scan", "a scan below batch frees", ("R9",), work.scan(7)),
+    Defect("scan-ignores-batch", "scan", "a scan below batch frees", ("R9",), work.scan(7),
+           (*_PACED, "--scan", f"1-{BATCH - 1}")),
     Defect("scan-stops-late", "scan", "SHRINK_STOP also where nr equals batch", ("R9",),
-           work.scan(BATCH)),
-    Defect("scan-oldest-first", "scan", "extents are taken from the tail", ("R9",), work.scan(16)),
+           work.scan(BATCH), (*_PACED, "--scan", f"{BATCH}")),
+    Defect("scan-oldest-first", "scan", "extents are taken from the tail", ("R9",), work.scan(16),
+           _PACED),
     Defect("scan-not-counted", "scan", "defer_count does not shrink", ("R9", "R10"), work.scan(20)),
     Defect("scan-part-leaked", "scan", "the part of the split extent is not freed",
-           ("R9", "R11"), work.scan(20)),
+           ("R9", "R11"), work.scan(20), _PACED, late=("R10",)),
     Defect("scan-clears-bits", "scan",
            "bits of the extents are cleared, though picked (the window is made 1 ms wide)",
-           ("R4", "R11", "R12"), None, ("--scan", "8-64", "--scan-rate", "200")),
+           ("R4", "R11", "R12"), None, ("--scan", "8-64", "--scan-rate", "200"), ("R6",)),
     Defect("batch-0-keeps", "batch", "batch = 0 does not give back", ("R6",), work.batch_0,
            ("--batch", "0,8", "--batch-rate", "4")),
     Defect("batch-not-passed", "batch", "the shrinker's batch is not set", ("R9",), work.reclaim,

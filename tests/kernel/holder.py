@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A process of a name of its own that holds dma-bufs and does as it is told, a line at a time.
 
-    python holder.py NAME
+    python holder.py NAME AREA
 
 alloc PAGES        a buffer from the heap: its descriptor, or the errno's name
 map FD PAGES       map it; close FD; name FD NAME: DMA_BUF_SET_NAME
@@ -23,14 +23,14 @@ import time
 from pathlib import Path
 
 _ALLOC, _NAME = 0xC0184800, 0x40086201  # DMA_HEAP_IOCTL_ALLOC, DMA_BUF_SET_NAME
-_DEBUGFS = "/sys/kernel/debug/cma/reserved"
+_area = sys.argv[2]
 kept: list[mmap.mmap] = []
 
 
 def do(what: str, *words: str) -> str:
     """Obey; what to answer."""
     if what == "alloc":
-        heap = os.open("/dev/dma_heap/reserved", os.O_RDONLY)
+        heap = os.open(f"/dev/dma_heap/{_area}", os.O_RDONLY)
         try:
             data = bytearray(struct.pack("=QIIQ", int(words[0]) * mmap.PAGESIZE, 0, os.O_RDWR, 0))
             fcntl.ioctl(heap, _ALLOC, data)
@@ -56,7 +56,8 @@ def do(what: str, *words: str) -> str:
                 time.sleep(0.1)
             socket.send_fds(client, [b"x"], [int(words[1])])
     elif what in ("debugfs", "free"):
-        file = os.open(f"{_DEBUGFS}/{'alloc' if what == 'debugfs' else 'free'}", os.O_WRONLY)
+        file = os.open(f"/sys/kernel/debug/cma/{_area}/"
+                       f"{'alloc' if what == 'debugfs' else 'free'}", os.O_WRONLY)
         try:
             os.write(file, words[0].encode())
         finally:

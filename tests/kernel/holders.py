@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from kernel.tools import AREA, PATIENCE_S
+
 _COMMAND = [sys.executable, "-I", "-S", str(Path(__file__).with_name("holder.py"))]
 
 
@@ -15,7 +17,7 @@ class Holder:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.process = subprocess.Popen([*_COMMAND, name], stdin=subprocess.PIPE, text=True,
+        self.process = subprocess.Popen([*_COMMAND, name, AREA], stdin=subprocess.PIPE, text=True,
                                         stdout=subprocess.PIPE)
 
     def __call__(self, *words: object) -> str:
@@ -35,7 +37,7 @@ class Holder:
     def kill(self) -> None:
         """SIGKILL; the kernel then closes what it held."""
         self.process.kill()
-        self.process.wait(60)
+        self.process.wait(PATIENCE_S)
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
             pipe.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A page of an area, lent to this process as movable memory, that cannot be moved away."""
+"""Pages of an area, lent to this process as movable memory; one of them cannot be moved away."""
 
 from __future__ import annotations
 
@@ -32,35 +32,58 @@ def _pfns(address: int, length: int) -> tuple[int, ...]:
     return tuple(entry & ((1 << 55) - 1) for entry in struct.unpack(f"={pages}Q", raw))
 
 
-@contextlib.contextmanager
-def pinned_page(base_pfn: int, count: int) -> Iterator[int]:
-    """The pfn of a page in the area, not its first or last 8, that a pipe refers to.
+def _block(shared: bool) -> mmap.mmap:
+    """Memory that is nowhere yet: anonymous, or of a file on tmpfs that nobody else has."""
+    if not shared:
+        return mmap.mmap(-1, _STEP, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    file = os.memfd_create("lent")
+    try:
+        os.ftruncate(file, _STEP)
+        return mmap.mmap(file, _STEP, mmap.MAP_SHARED)
+    finally:
+        os.close(file)
 
-    Anonymous memory is filled until the buddy lends pages of the area; a
-    vmsplice'd page has a reference more than migration expects.
+
+@contextlib.contextmanager
+def lent(base_pfn: int, count: int, least: int = 1,
+         shared: bool = False) -> Iterator[list[tuple[int, int]]]:
+    """Pages of the area, not its first or last 8, that this process has: pfn and address of each.
+
+    Memory is filled until the buddy has lent so many. It is given back at the end.
     """
     blocks: list[mmap.mmap] = []
-    reader, writer = os.pipe()
-    libc = ctypes.CDLL(None, use_errno=True)
+    found: list[tuple[int, int]] = []
     try:
-        found = None
-        while found is None:
-            assert _available() > _LEAVE, "the buddy lends no page of the area"
-            block = mmap.mmap(-1, _STEP, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        while len(found) < least:
+            assert _available() > _LEAVE, f"the buddy lends {len(found)} pages of the area"
+            block = _block(shared)
             blocks.append(block)
             for offset in range(0, _STEP, mmap.PAGESIZE):
                 block[offset] = 1
             address = ctypes.addressof(ctypes.c_char.from_buffer(block))
-            inside = [(pfn, address + index * mmap.PAGESIZE)
+            found += [(pfn, address + index * mmap.PAGESIZE)
                       for index, pfn in enumerate(_pfns(address, _STEP))
                       if base_pfn + 8 < pfn < base_pfn + count - 8]
-            found = min(inside, default=None)
-        pfn, page = found
-        vector = _Iovec(page, mmap.PAGESIZE)
-        done = libc.vmsplice(writer, ctypes.byref(vector), 1, 0)
-        assert done == mmap.PAGESIZE, os.strerror(ctypes.get_errno())
-        yield pfn
+        yield sorted(found)
+    finally:
+        blocks.clear()
+
+
+@contextlib.contextmanager
+def pinned_page(base_pfn: int, count: int, shared: bool = False) -> Iterator[int]:
+    """The pfn of a page in the area that a pipe refers to: one reference more than migration takes.
+
+    shared: it is in the page cache of a file on tmpfs, else it is anonymous.
+    """
+    reader, writer = os.pipe()
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        with lent(base_pfn, count, shared=shared) as found:
+            pfn, page = found[0]
+            vector = _Iovec(page, mmap.PAGESIZE)
+            done = libc.vmsplice(writer, ctypes.byref(vector), 1, 0)
+            assert done == mmap.PAGESIZE, os.strerror(ctypes.get_errno())
+            yield pfn
     finally:
         os.close(reader)
         os.close(writer)
-        blocks.clear()

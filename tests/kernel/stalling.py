@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kernel.tools import wait_for
+from kernel.tools import PATIENCE_S, wait_for
 
 _RT_RUNTIME = Path("/proc/sys/kernel/sched_rt_runtime_us")
 _COMPACT = "echo 1 >/proc/sys/vm/compact_memory"  # calls lru_add_drain_all() first
@@ -43,7 +43,7 @@ def draining_stalled() -> Iterator[None]:
                     if drain:
                         drain.kill()
                     hog.kill()
-            drain.wait(60)
+            drain.wait(PATIENCE_S)
     finally:
         _RT_RUNTIME.write_text("950000")
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""kmalloc() that fails in this task, for one call of the kernel."""
+"""Allocations of the kernel's own that fail in this task, for one call of it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from kernel.tools import Area
 
-_FAILSLAB = Path("/sys/kernel/debug/failslab")
+_DEBUG = Path("/sys/kernel/debug")
 
 
 def starved(area: Area, what: str, pages: int, space: int = 0, sleeping: bool = False) -> None:
@@ -16,19 +17,36 @@ def starved(area: Area, what: str, pages: int, space: int = 0, sleeping: bool = 
 
     sleeping: the first kmalloc() of any kind that does not fit into space fails.
     """
-    values = {"task-filter": "Y", "verbose": "0", "space": str(space), "probability": "100",
-              "times": "1" if sleeping else "-1", "ignore-gfp-wait": "N" if sleeping else "Y"}
-    # nothing may be opened while kmalloc() fails
-    target = os.open(f"/sys/kernel/debug/cma/{area.name}/{what}", os.O_WRONLY)
-    me = os.open("/proc/self/make-it-fail", os.O_WRONLY)
+    _write(area, what, pages, "failslab", {
+        "space": str(space), "times": "1" if sleeping else "-1",
+        "ignore-gfp-wait": "N" if sleeping else "Y"})
+
+
+def without_memory(area: Area, pages: int) -> bool:
+    """Whether debugfs got the pages although this task gets no page for what is to be moved."""
     try:
-        for name, value in values.items():
-            (_FAILSLAB / name).write_text(value)
+        _write(area, "alloc", pages, "fail_page_alloc", {
+            "space": "0", "times": "-1", "min-order": "0", "ignore-gfp-wait": "N"})
+    except OSError:
+        return False
+    return True
+
+
+def _write(area: Area, what: str, pages: int, fault: str, values: Mapping[str, str]) -> None:
+    """Write to a debugfs file of the area under a fault; raises OSError as the file does."""
+    # nothing may be opened while allocations fail
+    target = os.open(_DEBUG / "cma" / area.name / what, os.O_WRONLY)
+    me = os.open("/proc/self/make-it-fail", os.O_WRONLY)
+    text = str(pages).encode()
+    try:
+        for name, value in {"task-filter": "Y", "verbose": "0", "probability": "100",
+                            **values}.items():
+            (_DEBUG / fault / name).write_text(value)
         os.write(me, b"1")
-        os.write(target, str(pages).encode())
+        os.write(target, text)
     finally:
         os.write(me, b"0")
-        (_FAILSLAB / "probability").write_text("0")
-        (_FAILSLAB / "ignore-gfp-wait").write_text("Y")
+        (_DEBUG / fault / "probability").write_text("0")
+        (_DEBUG / fault / "ignore-gfp-wait").write_text("Y")
         os.close(me)
         os.close(target)

@@ -16,7 +16,7 @@ from cmaobs.observe import Observer
 from cmaobs.state import Reading
 from cmaobs.verdict import Outcome, Verdict
 from kernel.stalling import allocates, draining_stalled
-from kernel.tools import AREA, Area, wait_for
+from kernel.tools import AREA, PATIENCE_S, Area, wait_for
 
 pytestmark = pytest.mark.kernel
 
@@ -42,7 +42,7 @@ class Late(Session):
         """It fails, and its bits are cleared: no record says so."""
         self.held.kill()
         self._stalled.close()
-        assert self.held.wait(60) == -signal.SIGKILL
+        assert self.held.wait(PATIENCE_S) == -signal.SIGKILL
 
 
 class Run:

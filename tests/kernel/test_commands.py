@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
+import platform
 import re
+import struct
 import subprocess
 import urllib.error
 import urllib.request
@@ -13,25 +16,40 @@ from pathlib import Path
 
 import pytest
 
-from kernel.tools import AREA, CMAOBS, Area, Serve, cli, key_of
+from kernel.tools import AREA, CMAOBS, PATIENCE_S, WAYS, Area, Serve, cli, key_of
 
 pytestmark = pytest.mark.kernel
+CAMERA = "camera@4c000000"  # of deploy/vm/device/areas.dts
 
 
 def test_doctor(patched: bool) -> None:
     rows = {row["feature"]: row for row in json.loads(cli("doctor", "--json"))}
-    for feature in ("CMA", "symbols", "BTF", "privileges", "kprobes", "fentry",
+    assert rows["fentry"]["state"] == ("ok" if "fentry" in WAYS else "missing")
+    for feature in ("CMA", "symbols", "BTF", "privileges", "kprobes",
                     "BPF ring buffer", "kernel headers", "clock", "allocations", "releases",
-                    "contig calls", "failures", "area state", "page numbers", "callers",
-                    "model verdict"):
+                    "contig calls", "failures", "busy pages", "release event", "phases",
+                    "area state", "page numbers", "callers", "model verdict"):
         assert rows[feature]["state"] == "ok", rows[feature]
     for feature in ("deferred freeing", "shrinker"):
         assert rows[feature]["state"] == ("ok" if patched else "missing")
 
 
+def test_how_probes_can_be_attached(pytestconfig: pytest.Config) -> None:
+    """arm64 has no direct ftrace calls, and so no fentry, before Linux 6.4."""
+    if platform.machine() == "x86_64" or pytestconfig.getoption("--source") != "6.1":
+        assert WAYS == ("fentry", "kprobe")
+        return
+    assert WAYS == ("kprobe",)
+    done = subprocess.run([*CMAOBS, "check", "--attach", "fentry", "--duration", "1s"],
+                          capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-2:] == [
+        "error: fentry: the kernel has no direct ftrace calls", "  remedy: use --attach kprobe"]
+
+
 def test_doctor_without_privileges_has_a_remedy() -> None:
     done = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", *CMAOBS, "check"],
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 2
     first, second = done.stderr.strip().splitlines()
     assert first.startswith("error: ")
@@ -57,6 +75,13 @@ def test_snapshot_is_what_debugfs_says(area: Area, patched: bool) -> None:
 
 def test_several_areas_and_orders() -> None:
     areas = {a["name"]: a for a in json.loads(cli("snapshot", "--json"))["areas"]}
+    nodes = Path("/proc/device-tree/reserved-memory")
+    if nodes.is_dir():
+        assert {one.parent.name for one in nodes.glob("*/reusable")} == {AREA, CAMERA}
+        at, size = struct.unpack(">2Q", (nodes / CAMERA / "reg").read_bytes())
+        found = areas[CAMERA]
+        assert (found["base_pfn"], found["pages"], found["order_per_bit"]) == (
+            at // mmap.PAGESIZE, size // mmap.PAGESIZE, 0)
     for name, order in ((AREA, 0), ("camera", 0), ("codec", 2)):
         directory = Path("/sys/kernel/debug/cma", name)
         if name != AREA and not directory.is_dir():
@@ -75,7 +100,7 @@ def test_the_exporter_over_http(serve: Serve) -> None:
     assert "/metrics" in page
     text = urllib.request.urlopen(serve.url + "/metrics", timeout=10).read()
     checked = subprocess.run(["promtool", "check", "metrics"], input=text,
-                             capture_output=True, timeout=120)
+                             capture_output=True, timeout=PATIENCE_S)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 
 
@@ -109,7 +134,7 @@ def test_what_was_compiled_is_kept(area: Area, tmp_path: Path) -> None:
 def test_a_port_in_use_is_one_line(serve: Serve) -> None:
     port = serve.url.rsplit(":", 1)[1]
     done = subprocess.run([*CMAOBS, "serve", "--listen", f"127.0.0.1:{port}"],
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 2
     assert [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "Traceback" not in done.stderr

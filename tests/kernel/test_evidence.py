@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from kernel.tools import AREA, CMAOBS, Area, cli
+from kernel.tools import AREA, CMAOBS, PATIENCE_S, WAYS, Area, cli
 from kernel.workloads import BATCH, switch
 
 pytestmark = [pytest.mark.kernel, pytest.mark.patched("defects")]
@@ -56,7 +56,7 @@ def while_observed(command: tuple[str, ...], defect: str, area: Area,
         process.send_signal(signal.SIGINT)
         out = process.stdout.read()
         assert "Traceback" not in process.stderr.read()
-        return process.wait(120), out
+        return process.wait(PATIENCE_S), out
 
 
 def some_load(area: Area) -> None:
@@ -89,7 +89,7 @@ def replayed(path: str, *arguments: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("defect", "attach", "rules"), [
-    ("scan-returns-0", "fentry", {"R9"}), ("hit-recounted", "kprobe", {"R5", "R10"})])
+    ("scan-returns-0", WAYS[0], {"R9"}), ("hit-recounted", "kprobe", {"R5", "R10"})])
 def test_a_defect_leaves_evidence(mended: Area, tmp_path: Path, defect: str, attach: str,
                                   rules: set[str]) -> None:
     directory = tmp_path / "evidence"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from kernel.test_killed import kprobes, programs
-from kernel.tools import AREA, CMAOBS, Area, Sample, Serve, cli, key_of, wait_for
+from kernel.tools import AREA, CMAOBS, PATIENCE_S, WAYS, Area, Sample, Serve, cli, key_of, wait_for
 
 pytestmark = [pytest.mark.kernel, pytest.mark.long]
 DEBUGFS = "/sys/kernel/debug"
@@ -110,19 +110,19 @@ def test_killed_at_any_moment(area: Area, tmp_path: Path) -> None:
     try:
         for number in range(KILLS):
             recording = tmp_path / f"{number}.cmarec"
-            attach = ("kprobe", "fentry")[number % 2]
+            attach = WAYS[number % len(WAYS)]
             one = subprocess.Popen([*CMAOBS, "serve", "--listen", "127.0.0.1:0", "--attach",
                                     attach, "--record", str(recording)],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             time.sleep(rng.uniform(0, 15))
             one.send_signal(signal.SIGKILL)
-            assert one.wait(60) == -signal.SIGKILL
-            wait_for(lambda: programs() == held and kprobes() == probed, 30)
+            assert one.wait(PATIENCE_S) == -signal.SIGKILL
+            wait_for(lambda: programs() == held and kprobes() == probed)
             if recording.exists() and recording.stat().st_size:
                 out = cli("replay", str(recording), status=None)
                 assert "verdict: diverge" not in out
     finally:
         busy.send_signal(signal.SIGTERM)
-        busy.wait(60)
+        busy.wait(PATIENCE_S)
     with Serve(tmp_path) as last:
         exactly(area, last, 5)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
 
 import pytest
 
@@ -23,19 +22,6 @@ pytestmark = [pytest.mark.kernel, pytest.mark.patched("yes"), pytest.mark.source
 ORDER = 10  # MAX_PAGE_ORDER: pages of a lower one may be part of a larger buddy
 PAGES = 1 << ORDER
 HEAD, TAIL = 1 << 15, 1 << 16  # KPF_COMPOUND_HEAD, KPF_COMPOUND_TAIL
-
-
-@pytest.fixture(scope="module")
-def observed(patched: bool) -> Iterator[Watch]:
-    watch = Watch()
-    yield watch
-    watch.session.close()
-
-
-@pytest.fixture
-def watch(observed: Watch, area: Area) -> Watch:
-    observed.clear()
-    return observed
 
 
 def compound(pfn: int) -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel.tools import AREA, CMAOBS, Area, Serve, cli, grown, key_of, wait_for
+from kernel.tools import AREA, CMAOBS, PATIENCE_S, WAYS, Area, Serve, cli, grown, key_of, wait_for
 
 pytestmark = pytest.mark.kernel
 
@@ -28,7 +28,8 @@ def kprobes() -> set[str]:
     return {line.split()[2].split("+")[0] for line in lines}
 
 
-@pytest.mark.parametrize("attach", [pytest.param("kprobe", marks=pytest.mark.long), "fentry"])
+@pytest.mark.parametrize("attach", [
+    WAYS[0], *(pytest.param(way, marks=pytest.mark.long) for way in WAYS[1:])])
 def test_kill_under_load_and_start_again(area: Area, tmp_path: Path, attach: str) -> None:
     held, probed = programs(), kprobes()
     busy = subprocess.Popen(
@@ -43,7 +44,7 @@ def test_kill_under_load_and_start_again(area: Area, tmp_path: Path, attach: str
             assert programs() > held
             assert (kprobes() > probed) == (attach == "kprobe")
             assert first.stop(signal.SIGKILL) == -signal.SIGKILL
-        wait_for(lambda: programs() == held and kprobes() == probed, 30)
+        wait_for(lambda: programs() == held and kprobes() == probed)
 
         out = cli("replay", str(first.recording), status=None)
         assert "cut" in out or "end" in out
@@ -58,7 +59,7 @@ def test_kill_under_load_and_start_again(area: Area, tmp_path: Path, attach: str
             assert sum(v for k, v in after.items() if k[0] == "cma_alloc_total") > 0
             assert after[key_of("cmaobs_model_verdict", verdict="diverge")] == 0
             busy.send_signal(signal.SIGTERM)
-            busy.wait(60)
+            busy.wait(PATIENCE_S)
             again.settled()
             assert again.stop() == 0, again.output()
             assert "verdict: agree" in again.output()

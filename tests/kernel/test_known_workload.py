@@ -14,7 +14,7 @@ from cmaobs.events import Kind, decode
 from cmaobs.events import Path as Way
 from cmaobs.recording import RecordingSource
 from cmaobs.source import Batch
-from kernel.tools import AREA, Area, Serve, cli, grown, key_of, load, vmstat, wait_for
+from kernel.tools import AREA, WAYS, Area, Serve, cli, grown, key_of, load, vmstat, wait_for
 
 pytestmark = pytest.mark.kernel
 
@@ -26,7 +26,7 @@ results: dict[str, dict[str, float]] = {}
 
 
 @pytest.fixture(scope="module", params=[
-    "fentry", pytest.param("kprobe", marks=pytest.mark.patched("yes"))])
+    WAYS[0], *(pytest.param(way, marks=pytest.mark.patched("yes")) for way in WAYS[1:])])
 def run(request: pytest.FixtureRequest, patched: bool,
         tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """The seeded load, observed from before its first operation to after its last."""
@@ -126,10 +126,11 @@ def test_recording_has_every_operation(run: Run) -> None:
 
 
 @pytest.mark.patched("yes")
-def test_both_ways_to_attach_count_the_same() -> None:
-    assert set(results) == {"fentry", "kprobe"}
-    assert len(results["fentry"]) >= 6
-    assert results["fentry"] == results["kprobe"]
+def test_all_ways_to_attach_count_the_same() -> None:
+    assert set(results) == set(WAYS)
+    for counted in results.values():
+        assert len(counted) >= 6
+        assert counted == results["kprobe"]
 
 
 def test_a_recording_survives_a_cut(run: Run, tmp_path: Path) -> None:

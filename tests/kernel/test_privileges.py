@@ -17,7 +17,7 @@ import pytest
 
 from cmaobs.recording import RecordingSource
 from kernel import sandbox
-from kernel.tools import AREA, CMAOBS, Area, Serve, cli, key_of, load, wait_for
+from kernel.tools import AREA, CMAOBS, PATIENCE_S, Area, Serve, cli, key_of, load, wait_for
 
 pytestmark = [pytest.mark.kernel, pytest.mark.long]
 BPF_DISABLED = Path("/proc/sys/kernel/unprivileged_bpf_disabled")
@@ -135,7 +135,7 @@ def serves(area: Area, directory: Path, command: Callable[[int], list[str]], lis
         area.free(1)
         wait_for(lambda: b"cma_alloc_total" in urllib.request.urlopen(found[1],
                                                                       timeout=30).read())
-        assert task.wait(120) in (0, 3), log.read_text()
+        assert task.wait(PATIENCE_S) in (0, 3), log.read_text()
         assert "error" not in log.read_text()
     finally:
         task.kill()

@@ -7,7 +7,6 @@ exactly what it did. At the end the model must agree with all of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,19 +20,6 @@ from kernel.tools import AREA, Area
 from kernel.watch import Watch
 
 pytestmark = [pytest.mark.kernel, pytest.mark.patched("yes")]
-
-
-@pytest.fixture(scope="module")
-def observed(patched: bool) -> Iterator[Watch]:
-    watch = Watch()
-    yield watch
-    watch.session.close()
-
-
-@pytest.fixture
-def watch(observed: Watch, area: Area) -> Watch:
-    observed.clear()
-    return observed
 
 
 def test_r1_release_with_batch_0_is_direct(watch: Watch, area: Area) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from cmaobs.cli import main
 from cmaobs.study import manifest
-from kernel.tools import AREA, Area
+from kernel.tools import AREA, PATIENCE_S, Area
 
 pytestmark = pytest.mark.kernel
 
@@ -25,7 +25,7 @@ def test_batch_0_is_compared_with_batch_64(area: Area, tmp_path: Path,
                                            capsys: pytest.CaptureFixture[str]) -> None:
     before = area.sysfs("batch")
     done = subprocess.run([*TRIAL, "-o", tmp_path / "runs"], capture_output=True, text=True,
-                          timeout=300)
+                          timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # no terminal, no progress
     assert area.sysfs("batch") == before
@@ -90,7 +90,7 @@ def _is_what_replay_says(rows: list[dict[str, str]], batch: int, runs: list[mani
 @pytest.mark.patched("no")
 def test_a_kernel_that_does_not_defer_is_one_line(tmp_path: Path) -> None:
     done = subprocess.run([*TRIAL, "-o", tmp_path / "runs"], capture_output=True, text=True,
-                          timeout=120)
+                          timeout=PATIENCE_S)
     assert done.returncode == 2
     first, second = done.stderr.splitlines()
     assert first.startswith("error: ")

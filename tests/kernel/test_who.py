@@ -40,7 +40,7 @@ class Scene:
 
         A last close may be finished a little later than the system call that made it.
         """
-        wait_for(lambda: self.held(self.serve.settled()) == expected, 60)
+        wait_for(lambda: self.held(self.serve.settled()) == expected)
         samples = self.serve.settled()
         assert self.held(samples) == expected
         known = {how: samples[key_of("cma_held_pages", area=AREA, allocation=how)]
@@ -122,7 +122,7 @@ def test_a_snapshot_names_holders_and_pages_without_probes(scene: Scene) -> None
     buffers = data["dmabufs"]["buffers"]
     assert [one["size_bytes"] // os.sysconf("SC_PAGESIZE") for one in buffers] == [16, 8, 4]
     frame = buffers[0]
-    assert (frame["name"], frame["exporter"], frame["tie"]) == ("frame-1", "reserved", "pages")
+    assert (frame["name"], frame["exporter"], frame["tie"]) == ("frame-1", AREA, "pages")
     # Python's mmap keeps a descriptor of its own
     assert frame["holders"] == [{"pid": scene.keeper.process.pid, "comm": "who-keeper",
                                  "fds": 2, "maps": 1}]

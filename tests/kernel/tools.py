@@ -6,6 +6,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -19,12 +20,19 @@ from typing import Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-AREA = "reserved"
+from cmaobs.kernel import facts, findings
+
+# The default area: named by the kernel on a PC, by the device tree's node elsewhere.
+AREA = {"x86_64": "reserved", "aarch64": "linux,cma"}[platform.machine()]
+# How probes can be attached here, by what doctor says; the first is what is taken unless told.
+WAYS = ("fentry", "kprobe") if findings.fentry(facts.probe()).state == "ok" else ("kprobe",)
+# What an observer may take to start: bcc compiles for minutes where arm64 is emulated.
+PATIENCE_S = {"x86_64": 600, "aarch64": 1800}[platform.machine()]
 CMAOBS = [str(Path(sys.executable).with_name("cmaobs"))]
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
 
-def wait_for(what: Callable[[], Any], timeout_s: float = 300) -> Any:
+def wait_for(what: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:
     """The first true value of what()."""
     deadline = time.monotonic() + timeout_s
     while not (value := what()):
@@ -42,7 +50,7 @@ def vmstat() -> Mapping[str, int]:
 def load(*arguments: str) -> Mapping[str, Any]:
     """Run the load maker to its end; its summary."""
     done = subprocess.run([*CMAOBS, "load", "--json", *arguments], check=True,
-                          stdout=subprocess.PIPE, text=True, timeout=300)
+                          stdout=subprocess.PIPE, text=True, timeout=PATIENCE_S)
     summary: Mapping[str, Any] = json.loads(done.stdout)
     assert summary["complete"], summary
     return summary
@@ -163,7 +171,7 @@ class Serve:
         """End it; its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(how)
-        return self.process.wait(120)
+        return self.process.wait(PATIENCE_S)
 
     def get(self, path: str) -> str:
         """What it answers under a path."""
@@ -198,7 +206,8 @@ def grown(before: Mapping[Sample, float], after: Mapping[Sample, float], name: s
 
 def cli(*arguments: str, status: int | None = 0) -> str:
     """Run `cmaobs ARGUMENTS`; its standard output. Fails on another exit status than given."""
-    done = subprocess.run([*CMAOBS, *arguments], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*CMAOBS, *arguments], capture_output=True, text=True,
+                          timeout=PATIENCE_S)
     assert status is None or done.returncode == status, \
         f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr

@@ -17,7 +17,7 @@ from cmaobs.load import targets
 from cmaobs.load.area import Area as LoadArea
 from kernel.stalling import allocates, draining_stalled
 from kernel.starving import starved
-from kernel.tools import AREA, Area, wait_for
+from kernel.tools import AREA, PATIENCE_S, Area, wait_for
 
 SWITCH = Path("/sys/kernel/debug/cma_defect")
 BATCH = 8
@@ -214,26 +214,40 @@ def busy(b: Bench) -> None:
 def interrupted(b: Bench) -> None:
     """A task is killed while it is held inside alloc_contig_range(), which gives up: -EINTR."""
     b.codec.batch(0)
-    interrupt(b, 3840)
+    assert _interrupt(b.codec, 3840) == -signal.SIGKILL
     b.pause()
     b.codec.batch(BATCH)
 
 
-def interrupt(b: Bench, pages: int = 2048) -> None:
-    """The allocation only; of so many pages that no extent has them, and few runs do."""
+def interrupt(b: Bench) -> None:
+    """The allocation only, beside a load: of so many pages that no extent has them.
+
+    Where an earlier one left its bits set, there may be no such run any more.
+    """
+    _interrupt(b.codec, 2048)
+
+
+def _interrupt(area: Area, pages: int) -> int:
+    """The exit status of the task that asked."""
     with draining_stalled():
-        write = f"echo {pages} >/sys/kernel/debug/cma/{b.codec.name}/alloc"
-        task = subprocess.Popen(["sh", "-c", write])
-        wait_for(lambda: allocates(task))
+        write = f"echo {pages} >/sys/kernel/debug/cma/{area.name}/alloc"
+        task = subprocess.Popen(["sh", "-c", write], stderr=subprocess.DEVNULL)
+        wait_for(lambda: task.poll() is not None or allocates(task))
         task.kill()
-    assert task.wait(60) == -signal.SIGKILL
+    return task.wait(PATIENCE_S)
 
 
 def orphan(b: Bench) -> None:
-    """Hits of a page while the second remainder of an extent finds no memory; some are inside."""
-    for _ in range(4):
+    """Hits of a page while the second remainder of an extent finds no memory; some are inside.
+
+    As middle_without_memory(), where other threads leave it that place.
+    """
+    for _ in range(8):
+        b.codec.alloc(7)
+        b.codec.free(7)
+        b.codec.alloc(2)
         starved(b.codec, "alloc", 1, space=33, sleeping=True)
-        b.codec.free(1)
+        b.codec.free(3)
 
 
 def leak(b: Bench) -> None:

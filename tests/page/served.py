@@ -3,15 +3,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from golden import histories, recordings
 from reference.browser import Browser
 
-from cmaobs.commands import running
 from cmaobs.config import Address
-from cmaobs.observe import Observer
-from cmaobs.recording import RecordingSource
 from cmaobs.server import Health, Server
 from cmaobs.view import View
 
@@ -48,18 +42,8 @@ def show(browser: Browser, site: Site, view: View) -> None:
     site.view = view
     wanted = view.reading.wall_s if view.reading else None
     browser.run("document.dispatchEvent(new Event('visibilitychange'))")
-    browser.until("return JSON.parse(document.documentElement.dataset.time)[0] === arguments[0]",
-                  wanted)
+    browser.until("return JSON.parse(document.documentElement.dataset.time ?? '[]')[0]"
+                  " === arguments[0]", wanted)
     if view.verdict is not None:
         browser.until("return document.getElementById('badge').textContent === arguments[0]",
                       view.verdict.outcome.name.lower())
-
-
-def unlawful(directory: Path) -> View:
-    """Two callers own the same pages."""
-    recordings.write(directory / "a", histories.unlawful())
-    source = RecordingSource(str(directory / "a"))
-    observer = Observer(source, running.checker(source))
-    for _ in observer.steps():
-        pass
-    return observer.view

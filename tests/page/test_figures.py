@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import resources
+from pathlib import Path
 
 import pytest
 from golden import samples, screens
 from reference.browser import Browser
 from reference.shown import equal_metrics, equal_top, scraped, shown
+from system.tools import ROOT
 
 from cmaobs.commands import running
 from cmaobs.observe import Observer
@@ -23,20 +24,23 @@ from page.served import Site, show
 _OPEN = "for (const one of document.querySelectorAll('details')) one.open = true"
 
 
-def replayed() -> Iterator[View]:
-    """The view after each reading of the recording that comes with the package."""
-    with resources.as_file(resources.files("cmaobs").joinpath("data", "demo.cmarec")) as path:
-        source = RecordingSource(str(path))
-        observer = Observer(source, running.checker(source), follow=True)
-        for step in observer.steps():
-            if isinstance(step, Reading):
-                yield observer.view
-        source.close()
+_DEMO, _FAILING = (ROOT / name for name in ("cmaobs/data/demo.cmarec",
+                                             "docs/tutorial/failing.cmarec"))
+
+
+def replayed(path: Path) -> Iterator[View]:
+    """The view after each reading of a recording."""
+    source = RecordingSource(str(path))
+    observer = Observer(source, running.checker(source), follow=True)
+    for step in observer.steps():
+        if isinstance(step, Reading):
+            yield observer.view
+    source.close()
 
 
 def test_every_number_is_that_of_metrics(browser: Browser, site: Site) -> None:
     """Nothing of /metrics is missing, at some moments of a recording and on made-up kernels."""
-    recorded = list(replayed())
+    recorded = list(replayed(_DEMO))
     views = [*recorded[1::len(recorded) // 3], recorded[-1], samples.plain_view(), samples.view()]
     assert len(views) > 5
     browser.run(_OPEN)
@@ -52,10 +56,11 @@ def test_every_number_is_that_of_metrics(browser: Browser, site: Site) -> None:
 
 @pytest.mark.parametrize("window", ["10", "60", "0"])
 def test_figures_are_those_of_top(browser: Browser, site: Site, window: str) -> None:
-    """Of the same two moments: of a recording, and of three areas under an even load."""
-    compared = 0
-    recorded = list(replayed())
-    for views in (recorded[::len(recorded) // 6], [screens.view(at) for at in range(0, 90, 18)]):
+    """Of the same two moments: of recordings, one with failures and phases, and of an even load."""
+    compared = phases = 0
+    recorded, failing = (list(replayed(path)) for path in (_DEMO, _FAILING))
+    for views in (recorded[::len(recorded) // 6], failing[-12:],
+                  [screens.view(at) for at in range(0, 90, 18)]):
         browser.run("const w = document.getElementById('window'); w.value = arguments[0];"
                     "w.dispatchEvent(new Event('change'))", window)
         by_time = {}
@@ -70,9 +75,11 @@ def test_figures_are_those_of_top(browser: Browser, site: Site, window: str) -> 
         before = None if page.before_s is None else by_time[page.before_s]
         for one in figures.areas(now, before):
             compared += equal_top(page, one)
+            phases += len(one.phases)
         site.view = View({}, ())
         browser.open(site.url)
-    assert compared > 30
+    assert compared >= 60
+    assert phases == 7
 
 
 def test_all_of_the_time_gives_the_counters_themselves(browser: Browser, site: Site) -> None:

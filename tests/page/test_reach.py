@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from golden import samples, screens
+from golden import recordings, samples, screens
 from reference.browser import Browser
 
-from page.served import Site, show, unlawful
+from page.served import Site, show
 
 _ACTIVE = "return document.activeElement.id"
 
@@ -112,7 +112,7 @@ def test_the_map_as_a_table(browser: Browser, site: Site) -> None:
 def test_on_a_phone_nothing_sticks_out(
         browser: Browser, site: Site, tmp_path: Path, width: int) -> None:
     browser.resize(width, 740, mobile=True)
-    for view in (samples.view(), screens.view(10), unlawful(tmp_path)):
+    for view in (samples.view(), screens.view(10), recordings.unlawful(tmp_path)):
         show(browser, site, view)
         browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
         time.sleep(0.3)

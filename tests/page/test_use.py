@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import socket
 import time
 from pathlib import Path
 
 import pytest
-from golden import samples, screens
+from golden import recordings, samples, screens
 from reference.browser import Browser
 from reference.shown import shown
 
 from cmaobs.state import AreaFacts
 from cmaobs.view import View
-from cmaobs.why import Failure
-from page.served import Site, show, unlawful
+from cmaobs.why import Busy, Failure
+from page.served import Site, show
 
 _ACTIVE = "return document.activeElement.id"
 
@@ -95,6 +96,15 @@ def test_a_kernel_that_does_not_defer(browser: Browser, site: Site) -> None:
     assert ("reserved", "hit_share") in shown(browser).figures
 
 
+def test_an_areas_policy_where_it_can_be_set(browser: Browser, site: Site) -> None:
+    show(browser, site, samples.view())
+    assert "batch 128, deferred-first" in browser.text()
+    assert "first-fit" not in browser.text()
+    show(browser, site, screens.view(20))
+    assert "batch" in browser.text()
+    assert "deferred-first" not in browser.text()
+
+
 def test_an_area_that_could_not_be_read(browser: Browser, site: Site) -> None:
     show(browser, site, samples.view())
     assert "The area could not be read: list changed while it was walked." in browser.text()
@@ -105,7 +115,7 @@ def test_an_area_that_could_not_be_read(browser: Browser, site: Site) -> None:
 @pytest.mark.parametrize("how", ["mouse", "keys"])
 def test_the_evidence_of_a_divergence(
         browser: Browser, site: Site, tmp_path: Path, how: str) -> None:
-    show(browser, site, unlawful(tmp_path))
+    show(browser, site, recordings.unlawful(tmp_path))
     assert "R12 was broken" not in browser.text()
     if how == "mouse":
         browser.click(".divergence summary")
@@ -132,7 +142,7 @@ def test_the_evidence_of_a_divergence(
 
 def test_evidence_that_does_not_come_can_be_asked_for_again(
         browser: Browser, site: Site, tmp_path: Path) -> None:
-    show(browser, site, unlawful(tmp_path))
+    show(browser, site, recordings.unlawful(tmp_path))
     verdict = site.view.verdict
     browser.press("p")
     time.sleep(1.2)  # what was asked before has been answered
@@ -171,7 +181,7 @@ def test_an_observer_that_ended_or_is_silent(browser: Browser, site: Site) -> No
 
 def test_a_verdict_that_is_unknown_says_why(browser: Browser, site: Site) -> None:
     show(browser, site, samples.view())
-    assert "unknown because: area camera: never at rest" in browser.text()
+    assert "not all is known: area camera: never at rest" in browser.text()
     assert browser.run("return document.title") == "diverge - cmaobs"
 
 
@@ -202,13 +212,29 @@ def test_failures_one_by_one(browser: Browser, site: Site) -> None:
     show(browser, site, unknown)
     assert "1 allocation failed; none of them is known one by one." in browser.text()
     site.view = dataclasses.replace(unknown, failures=tuple(
-        Failure(1767225600.0 + at, "reserved", at, "EBUSY", "loader", 7, 0.002, "busy")
-        for at in (1, 2)))
-    browser.until("return document.querySelectorAll('#failures tbody tr').length === 2")
+        Failure(1767225600.0 + at, "reserved", at, "EBUSY", "loader", 7, 0.002, "busy",
+                f"{at} places tried", busy=(Busy(0x41200, 256, 0x41234),)) for at in (1, 2)))
+    browser.until("return document.querySelectorAll('#failures tbody tr').length === 4")
     rows = browser.run("return [...document.querySelectorAll('#failures tbody tr')]"
-                       ".map((row) => row.innerText.split('\\t').slice(1))")
-    assert rows == [["reserved", "2", "EBUSY", "busy", "loader[7]", "2 ms"],
-                    ["reserved", "1", "EBUSY", "busy", "loader[7]", "2 ms"]]
+                       ".map((row) => row.innerText.split(/\\t|\\n+/))")
+    assert [row[1:] for row in rows[::2]] == [
+        ["reserved", "2", "EBUSY", "busy", "loader[7]", "2 ms"],
+        ["reserved", "1", "EBUSY", "busy", "loader[7]", "2 ms"]]
+    assert rows[1::2] == [["2 places tried", "page 0x41234 stayed"],
+                          ["1 places tried", "page 0x41234 stayed"]]
+
+
+def test_causes_phases_and_retries_of_an_area(browser: Browser, site: Site) -> None:
+    show(browser, site, samples.view())
+    text = browser.text()
+    assert "oversize\t1\tit asked for more than the area has in one run" in text
+    assert re.search(r"draining\t88%\t50\t1.31-1.57 ms\t1.31-1.57 ms", text), repr(text)
+    assert "tried again" in text
+    assert "at 1 more places" in text
+    show(browser, site, samples.plain_view())
+    for part in ("Why allocations failed", "Where the time of allocations"):
+        assert part in text
+        assert part not in browser.text()
 
 
 def test_areas_of_one_name_do_not_disturb_each_other(browser: Browser, site: Site) -> None:

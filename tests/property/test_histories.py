@@ -64,6 +64,35 @@ def test_other_kernels_diverge_under_the_rfcs_policy(way: str) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 3, 8])
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("lose", [0.0, 0.02])
+def test_a_policy_that_is_written_at_any_time_is_no_divergence(threads: int, raw: bool,
+                                                               lose: float) -> None:
+    outcomes: Counter[str] = Counter()
+    written = 0
+    for seed in range(40 * LONG):
+        checker, _ = run(seed, threads, 160, ways=frozenset({"policy-written"}), raw=raw, rests=4,
+                         lose=lose)
+        verdict = checker.verdict()
+        assert verdict.outcome is not Outcome.DIVERGE, (seed, verdict.divergences)
+        outcomes[verdict.outcome.name] += 1
+        written += checker.gaps.get("its policy was written", 0)
+    assert written > 40
+    assert outcomes["AGREE"] > outcomes["UNKNOWN"]
+
+
+def test_mistakes_are_caught_behind_a_write_of_the_policy() -> None:
+    caught = 0
+    for seed in range(60):
+        checker, kernel = run(seed, 2, 160, ways=frozenset({"policy-written"}), rests=4,
+                              defects=frozenset({"flush-takes-all"}))
+        diverged = checker.verdict().outcome is Outcome.DIVERGE
+        assert kernel.fired or not diverged, seed
+        caught += diverged
+    assert caught > 20
+
+
+@pytest.mark.parametrize("threads", [1, 3, 8])
 @pytest.mark.parametrize("late", [False, True])
 def test_losses_are_never_divergences(threads: int, late: bool) -> None:
     outcomes: Counter[str] = Counter()
@@ -91,7 +120,8 @@ def test_small_worlds_against_every_order() -> None:
     ("flush-skipped", 0.9), ("scan-double-free", 0.9), ("scan-returns-0", 0.9),
     ("flush-keeps-count", 0.9), ("hit-recounted", 0.6), ("pick-not-lowest", 0.9),
     ("release-keeps-bits", 0.9), ("flush-clears-picked", 0.7), ("list-twice", 0.9),
-    ("miss-though-held", 0.4), ("hit-joins-two", 0.3),
+    ("miss-though-held", 0.4), ("hit-joins-two", 0.3), ("prefers-none", 0.7),
+    ("prefers-highest", 0.9), ("flush-takes-all", 0.9), ("flush-forgets-overlap", 0.9),
 ])
 def test_defects_are_caught_among_threads(defect: str, share: float) -> None:
     found = hunt(defect, threads=4, histories=60 * LONG)

@@ -10,6 +10,7 @@ import pytest
 from golden import demands
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from property import test_whatif_quick
 from reference.kernel import Kernel
 from reference.load import facts
 
@@ -20,6 +21,8 @@ from cmaobs.state import AreaFacts, Reading, Run
 from cmaobs.steps import Policy
 from cmaobs.whatif import fast
 from cmaobs.whatif.demand import Demand
+from cmaobs.whatif.figures import Figures, shipped
+from cmaobs.whatif.latency import stretches
 from cmaobs.whatif.replay import Replay
 from cmaobs.whatif.result import Result
 from cmaobs.whatif.rules import KEEP, VARIANTS, Named, named
@@ -86,10 +89,12 @@ def test_a_run_of_one_thread_is_reproduced(policy: str, seed: int) -> None:
 
 def test_the_lane_does_the_demo_as_the_model_does() -> None:
     demand = demands.demo()
+    figures = Figures([demand], shipped())
     for name in ("rfc", "plain", "prefer-deferred+flush-overlap", "keep-256"):
         for chance in (0, 1):
             slow = Replay(demand, named(name), 64, chance).run()
             assert vars_of(fast.run(demand, named(name), 64, chance)) == vars_of(slow)
+            assert fast.stretches(demand, slow, figures) == stretches(demand, slow, figures)
 
 
 @given(seed=SEEDS, batch=st.sampled_from((1, 4, 16)), parts=st.sets(
@@ -128,6 +133,23 @@ def test_the_lane_does_what_the_model_does(seed: int, batch: int | None, chance:
     rules = named("+".join(sorted(parts)) or ("rfc", "plain")[seed % 2])
     slow, quick = Replay(demand, rules, batch, chance).run(), fast.run(demand, rules, batch, chance)
     assert vars_of(quick) == vars_of(slow)
+    figures = Figures([demand], shipped())
+    assert fast.stretches(demand, slow, figures) == stretches(demand, slow, figures)
+
+
+@given(seed=SEEDS, chance=st.sampled_from((0, 1, 9)),
+       parts=st.sets(st.sampled_from((*VARIANTS, "keep-20")), max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_the_lane_has_threads_wait_as_the_model_does(seed: int, chance: int, parts: set[str]
+                                                     ) -> None:
+    steps, area = test_whatif_quick.run_of(seed)
+    found, _ = demands.gathered(steps, [area], {})
+    rules = named("+".join(sorted(parts)) or "rfc")
+    for demand in found:
+        assert demand.threads > 1
+        slow, quick = (run(demand, rules, 4, chance)
+                       for run in (lambda *given: Replay(*given).run(), fast.run))
+        assert vars_of(quick) == vars_of(slow)
 
 
 def vars_of(result: Result) -> dict[str, object]:

@@ -20,13 +20,14 @@ from cmaobs.whatif.rules import named
 KINDS = (1, 1, 1, 2, 2, 2, 3, 4, 5, 16, 17)
 
 
-def record(random: Random, area: AreaFacts, now: int) -> Record:
+def record(random: Random, area: AreaFacts, now: int,
+           counts: tuple[int, ...] = (0, 1, 2, 4, 8, 1 << 40)) -> Record:
     start = now + random.randrange(-50, 50)
     kind = random.choice(KINDS)
     pfn = random.choice((0, area.base_pfn, area.base_pfn + random.randrange(-3, area.count + 5)))
     return samples.record(
         Kind(kind), start, start + random.randrange(80), pfn=max(pfn, 0),
-        count=random.choice((0, 1, 2, 4, 8, random.randrange(200), 1 << 40)),
+        count=random.choice((*counts, random.randrange(1, 200))),
         path=random.randrange(7), ret=random.choice((0, 1, -12, -16, 5, -2)),
         op_ns=start - 10 if kind >= Kind.CONTIG and random.random() < 0.5 else 0,
         tid=random.randrange(1, 4), n_contig=random.choice((0, 0, 1)),
@@ -52,12 +53,7 @@ def reading(random: Random, area: AreaFacts, now: int) -> Reading:
                            losses={"ring_full": random.randrange(3)})
 
 
-@given(seed=st.integers(0, 1 << 32))
-@settings(max_examples=200, deadline=None)
-def test_whatever_a_recording_holds(seed: int) -> None:
-    random = Random(seed)
-    area = AreaFacts(0, "a", random.choice((16, 0x40000, 0x41001)),
-                     random.choice((16, 64, 100, 1024)), random.choice((0, 0, 1, 2)))
+def steps_of(random: Random, area: AreaFacts, **values: tuple[int, ...]) -> list[Batch | Reading]:
     steps: list[Batch | Reading] = []
     now = 1000
     for _ in range(random.randrange(2, 60)):
@@ -65,9 +61,20 @@ def test_whatever_a_recording_holds(seed: int) -> None:
         if random.random() < 0.15:
             steps.append(reading(random, area, now))
         else:
-            steps.append(samples.batch(*(record(random, area, now + 20 * i) for i in range(4)),
-                                       watermark=random.choice((now, now, 0, 1 << 62))))
-    found, _ = demands.gathered(steps, [area], {"patched": random.choice(("yes", "no"))})
+            steps.append(samples.batch(
+                *(record(random, area, now + 20 * i, **values) for i in range(4)),
+                watermark=random.choice((now, now, 0, 1 << 62))))
+    return steps
+
+
+@given(seed=st.integers(0, 1 << 32))
+@settings(max_examples=200, deadline=None)
+def test_whatever_a_recording_holds(seed: int) -> None:
+    random = Random(seed)
+    area = AreaFacts(0, "a", random.choice((16, 0x40000, 0x41001)),
+                     random.choice((16, 64, 100, 1024)), random.choice((0, 0, 1, 2)))
+    found, _ = demands.gathered(steps_of(random, area), [area],
+                                {"patched": random.choice(("yes", "no"))})
     for demand in found:
         for name in ("rfc", "prefer-deferred+flush-overlap", "keep-4"):
             batch, chance = random.choice((None, 1, 4)), random.choice((0, 1))

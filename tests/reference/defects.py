@@ -12,9 +12,11 @@ import sys
 from collections import Counter
 from typing import NamedTuple
 
+from cmaobs.model import RFC
 from cmaobs.verdict import Outcome
 from reference.load import run
-from reference.mistakes import DEFECTS
+from reference.mistakes import DEFECTS, OF_DEFERRED_FIRST
+from reference.ways import WAYS
 
 
 class Caught(NamedTuple):
@@ -29,8 +31,11 @@ def hunt(defect: str, threads: int, histories: int, first: int = 0) -> Caught:
     """Run random histories with one defect."""
     made = caught = 0
     rules: Counter[str] = Counter()
+    way = "deferred-first" if defect in OF_DEFERRED_FIRST else None
     for seed in range(first, first + histories):
-        checker, kernel = run(seed, threads, defects=frozenset({defect}))
+        checker, kernel = run(seed, threads, defects=frozenset({defect}),
+                              policy=WAYS[way].policy if way else RFC,
+                              ways=frozenset({way} if way else ()))
         made += defect in kernel.fired
         verdict = checker.verdict()
         if verdict.outcome is Outcome.DIVERGE:
@@ -51,7 +56,7 @@ def main() -> None:
     histories = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     print("| defect | what the kernel does | 1 thread | first rule | 4 threads | first rule |")
     print("|---|---|---|---|---|---|")
-    for defect, what in DEFECTS.items():
+    for defect, what in (DEFECTS | OF_DEFERRED_FIRST).items():
         alone, many = hunt(defect, 1, histories), hunt(defect, 4, histories)
         print(f"| {defect} | {what} | {_cell(alone)} | {_cell(many)} |", flush=True)
 

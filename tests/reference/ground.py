@@ -28,6 +28,7 @@ class Ground:
         self.ways = ways
         self.alone = alone  # one thread: nothing nested, nothing that fails by chance
         self.batch = batch
+        self.policy = int("deferred-first" in ways)
         self.bits = [False] * (facts.count >> facts.order_per_bit)
         self.buddy = [True] * facts.count  # page in the buddy
         self.pinned: set[int] = set()  # pages that cannot be migrated now
@@ -100,7 +101,8 @@ class Ground:
                     runs.append((pfn, 1 << order))
         return AreaState(self.facts, start, self.tick(), tuple(runs), tuple(self.extents),
                          self.defer_count, self.batch, self.succeeded, self.failed, self.begun,
-                         not self.flights, shrinker_batch=self.batch)
+                         not self.flights, shrinker_batch=self.batch,
+                         policy=self.policy if "policy-written" in self.ways else None)
 
     def watermark(self) -> int:
         """Every operation that began before has ended."""

@@ -35,10 +35,12 @@ class Kernel(Shrinker):
         size = -(-count // granule)
         step = max(1, (1 << align) >> order)
         start, ret, path, pfn = 0, -ENOMEM, Path.FAILED, 0
+        first_fit = False
         while count and size <= len(self.bits):
-            at = self.search(start, size, align)
-            if at is None:
+            low = self.search(start, size, align)
+            if low is None:
                 break
+            at = low if first_fit else self.prefer(low, size, align)
             for i in range(at, at + size):
                 self.bits[i] = True
             run = base + at * granule
@@ -57,14 +59,17 @@ class Kernel(Shrinker):
             if ret == 0:
                 path, pfn = Path.CONTIG, run
                 break
-            if not (ret == -EBUSY and self.bad("busy-keeps-bits")):
+            if not self.bad("busy-keeps-bits" if ret == -EBUSY else "error-keeps-bits"):
                 for i in range(at, at + size):
                     self.bits[i] = False
             if ret != -EBUSY and not self.bad("error-goes-on"):
                 break
             if ret == -EBUSY and self.bad("busy-gives-up"):
                 break
-            start = at + step
+            if at == low:
+                start = at + step
+            else:
+                first_fit = True
             yield
         if path == Path.FAILED:
             self.failed += count
@@ -92,6 +97,25 @@ class Kernel(Shrinker):
                 continue
             return at
         return None
+
+    def prefer(self, low: int, size: int, align: int) -> int:
+        """cma_defer_place(): the first fit inside one extent, else low."""
+        if not self.policy:
+            return low
+        base, order = self.facts.base_pfn, self.facts.order_per_bit
+        found = []
+        for at in range(low, len(self.bits) - size + 1):
+            pfn = base + (at << order)
+            aligned = pfn % (1 << max(align, order)) == base % (1 << order)
+            held = any(first <= pfn and pfn + (size << order) <= first + pages
+                       for first, pages in self.extents)
+            if aligned and held and not any(self.bits[at:at + size]):
+                found.append(at)
+        if found and found[0] > low and self.bad("prefers-none"):
+            return low
+        if len(found) > 1 and self.bad("prefers-highest"):
+            return found[-1]
+        return found[0] if found else low
 
     def fetch(self, op: Op, pfn: int, count: int  # noqa: C901
               ) -> Generator[None, None, bool]:
@@ -161,6 +185,12 @@ class Kernel(Shrinker):
             yield
             yield from self.give_back(op, taken)
         taken, self.extents = self.extents, []
+        apart = [(first, pages) for first, pages in taken
+                 if pfn >= first + pages or first >= pfn + count]
+        if self.policy and not (apart and self.bad("flush-takes-all")):
+            self.extents, taken = apart, [extent for extent in taken if extent not in apart]
+            if taken and self.bad("flush-forgets-overlap"):
+                self.extents.append(taken.pop())
         if len(taken) > 1 and self.bad("flush-forgets-one"):
             self.extents = [taken.pop()]
         if self.bad("flush-stays-listed"):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -12,6 +13,7 @@ from cmaobs.model import RFC, Policy
 from cmaobs.state import AreaFacts, Run
 from reference.kernel import Kernel, Steps
 
+Job = Callable[[Kernel, int, list[Run], Random], Steps]
 QUICK = Limits(settle_ns=0)
 
 
@@ -23,6 +25,8 @@ def facts(count: int = 64, order: int = 0, base: int = 0x1000) -> AreaFacts:
 def job(kernel: Kernel, tid: int, held: list[Run], random: Random) -> Steps:
     """One random operation."""
     size = kernel.facts.count
+    if "policy-written" in kernel.ways and random.random() < 0.03:
+        return kernel.set_policy(tid, random.choice((0, 1)))
     dice = random.random()
     if dice < 0.4 and held:
         pfn, count = held.pop(random.randrange(len(held)))
@@ -47,6 +51,34 @@ def job(kernel: Kernel, tid: int, held: list[Run], random: Random) -> Steps:
     return kernel.release(tid, kernel.facts.base_pfn + size + 5, 1)
 
 
+class Crew:
+    """Threads that do jobs in any order, a step of one at a time. weights: how often each goes on.
+
+    first: the kernel's number of the first of them.
+    """
+
+    def __init__(self, kernel: Kernel, random: Random, threads: int,
+                 weights: Sequence[int] | None = None, first: int = 0) -> None:
+        self.held: list[list[Run]] = [[] for _ in range(threads)]
+        self._kernel, self._random, self._weights, self._first = kernel, random, weights, first
+        self._running: dict[int, Steps] = {}
+
+    def steps(self, left: int, begin: Job, stop: int = 0) -> Iterator[None]:
+        """So many jobs, until stop are in flight; gives way after each step."""
+        while left or len(self._running) > stop:
+            tid = (self._random.choices(range(len(self.held)), self._weights)[0] if self._weights
+                   else self._random.randrange(len(self.held)))
+            if tid in self._running:
+                if next(self._running[tid], self._running) is self._running:
+                    del self._running[tid]
+            elif left:
+                left -= 1
+                self._running[tid] = begin(self._kernel, self._first + tid, self.held[tid],
+                                           self._random)
+            self._kernel.tick()
+            yield
+
+
 def records_of(operation: Operation) -> bytes:
     """As the probes send it: the calls first."""
     return b"".join(RECORD.pack(*record) for record in (*operation.calls, operation.record))
@@ -65,7 +97,8 @@ class Watch:
     def __init__(self, kernel: Kernel, policy: Policy, lose: float = 0.0,
                  limits: Limits = QUICK, raw: bool = False) -> None:
         self.kernel = kernel
-        self.checker = Checker([kernel.facts], policy, limits)
+        self.checker = Checker([kernel.facts], policy, limits,
+                               policy_probed="policy-written" in kernel.ways or None)
         self.lose = lose
         self.raw = raw
         self.missing = False
@@ -115,20 +148,10 @@ def run(seed: int, threads: int = 4, operations: int = 60, area: AreaFacts | Non
                     defects=defects, ways=ways)
     kernel.chance = chance
     kernel.batch_writable = policy.deferral
-    held: list[list[Run]] = [[] for _ in range(threads)]
-    running: dict[int, Steps] = {}
-    weights = [random.choice((1, 1, 3, 10)) for _ in range(threads)]
+    crew = Crew(kernel, random, threads, [random.choice((1, 1, 3, 10)) for _ in range(threads)])
 
     def go(left: int, watch: Watch | None, stop: int = 0) -> None:
-        while left or len(running) > stop:
-            tid = random.choices(range(threads), weights)[0]
-            if tid in running:
-                if next(running[tid], running) is running:
-                    del running[tid]
-            elif left:
-                left -= 1
-                running[tid] = job(kernel, tid, held[tid], random)
-            kernel.tick()
+        for _ in crew.steps(left, job, stop):
             if watch and random.random() < 1 / deliver:
                 watch.hand_over()
                 if random.random() < 0.2:

@@ -33,6 +33,7 @@ DEFECTS = {
     "busy-keeps-bits": "bits stay set after -EBUSY",
     "busy-gives-up": "-EBUSY ends the allocation",
     "error-goes-on": "an error other than -EBUSY does not end the allocation",
+    "error-keeps-bits": "bits stay set after an error other than -EBUSY",
     "release-keeps-bits": "a deferred release leaves the bits set",
     "direct-keeps-bits": "a direct release leaves the bits set",
     "release-short-bits": "a deferred release clears one bit less",
@@ -46,4 +47,10 @@ DEFECTS = {
     "count-wrong": "the count returns extents, not pages",
     "batch-0-keeps": "batch = 0 leaves extents on the list",
     "list-twice": "a release puts its extent on the list twice",
+}
+OF_DEFERRED_FIRST = {
+    "prefers-none": "the lowest run is picked, though an extent holds one",
+    "prefers-highest": "the highest run inside an extent is picked",
+    "flush-takes-all": "a miss flushes the whole list",
+    "flush-forgets-overlap": "an extent that the run overlaps stays on the list",
 }

@@ -21,7 +21,7 @@ return [JSON.parse(document.documentElement.dataset.time ?? "[null, null]"),
     JSON.parse(e.dataset.value), e.textContent])];
 """
 _ALONE = ("use", "fragmentation", "hit_share", "allocs_per_s", "releases_per_s", "failed",
-          "misses", "reclaimed")
+          "misses", "reclaimed", "retried", "retries")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def equal_top(page: Shown, one: AreaFigures) -> int:
         if (one.name, name) in page.figures:
             assert _same(page.figures[one.name, name], getattr(one, name)), (one.name, name)
             compared += 1
-    for path in one.paths:
+    for path in (*one.paths, *one.phases):
         bounds = [found and [None if math.isinf(end) else end for end in found]
                   for found in (path.taken.quantile(0.5), path.taken.quantile(0.99))]
         count, per_s, *quantiles = page.figures[one.name, path.name]

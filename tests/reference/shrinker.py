@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The small kernel's shrinker, and batch."""
+"""The small kernel's shrinker, batch, and policy."""
 
 from __future__ import annotations
 
@@ -90,5 +90,13 @@ class Shrinker(Ground):
             taken, self.extents, self.defer_count = self.extents, [], 0
             yield from self.between("long-sections")
             yield from self.give_back(op, taken)
+        yield
+        op.finish(0)
+
+    def set_policy(self, tid: int, policy: int) -> Steps:
+        """cma_defer_set_policy()."""
+        op = Op(self, tid, Kind.POLICY, 0, policy)
+        yield
+        self.policy = policy
         yield
         op.finish(0)

@@ -22,8 +22,9 @@ def alone(kernel: Kernel, *steps: Steps) -> list[Operation]:
     return made
 
 
-def start(batch: int = 1, pages: int = 64, policy: Policy | None = None) -> tuple[Kernel, Watch]:
-    kernel = Kernel(facts(pages), Random(1), batch)
+def start(batch: int = 1, pages: int = 64, policy: Policy | None = None,
+          order: int = 0) -> tuple[Kernel, Watch]:
+    kernel = Kernel(facts(pages, order), Random(1), batch)
     watch = Watch(kernel, policy or Policy())
     watch.read()
     return kernel, watch

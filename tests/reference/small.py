@@ -19,7 +19,7 @@ from cmaobs.model import State
 from cmaobs.state import AreaState, Run
 from reference.brute import TooMany, lawful
 from reference.kernel import Kernel, Steps
-from reference.load import QUICK, facts, records_of
+from reference.load import QUICK, Crew, facts, records_of
 from reference.mistakes import DEFECTS
 
 World = tuple[AreaState, list[Operation], AreaState, AreaState]
@@ -46,27 +46,19 @@ def world(seed: int) -> tuple[Kernel, World]:
     defect = frozenset({random.choice(list(DEFECTS))}) if random.random() < 0.6 else frozenset()
     kernel = Kernel(area, random, random.choice((0, 1, 1, 2)))
     kernel.chance = 0.03
-    held: list[list[Run]] = [[], [], []]
+    crew = Crew(kernel, random, 3)
+    mine = crew.held[0]
     for _ in range(random.choice((0, 4, 8))):
-        for _ in job(kernel, 0, held[0], random):
+        for _ in job(kernel, 0, mine, random):
             pass
-    for run in held[0][:]:
-        held[random.randrange(3)].append(run)
-        held[0].remove(run)
+    for run in mine[:]:
+        crew.held[random.randrange(3)].append(run)
+        mine.remove(run)
     kernel.defects = defect
     kernel.out.clear()
     first = kernel.snapshot()
-    left = random.choice((2, 3, 4, 5, 6))
-    running: dict[int, Steps] = {}
-    while left or running:
-        tid = random.randrange(3)
-        if tid in running:
-            if next(running[tid], running) is running:
-                del running[tid]
-        elif left:
-            left -= 1
-            running[tid] = job(kernel, tid, held[tid], random)
-        kernel.tick()
+    for _ in crew.steps(random.choice((2, 3, 4, 5, 6)), job):
+        pass
     operations = kernel.out[:]
     if random.random() < 0.3 and operations:
         _tamper(operations, random)

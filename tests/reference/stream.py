@@ -9,9 +9,9 @@ from random import Random
 
 from cmaobs.events import RECORD, Kind
 from cmaobs.source import Batch
-from cmaobs.state import AreaFacts, Losses, Reading, Run
-from reference.kernel import Kernel, Steps
-from reference.load import facts, job
+from cmaobs.state import AreaFacts, Losses, Reading
+from reference.kernel import Kernel
+from reference.load import Crew, facts, job
 
 IDENTITY = {"release": "small", "patched": "yes", "settled_ns": "0"}
 Step = Batch | Reading
@@ -36,8 +36,7 @@ class Stream:
         self.areas = (area,)
         self.kernel = Kernel(area, self._random, batch=self._random.choice((1, 2, 4)))
         self.kernel.chance = 0.05
-        self._held: list[list[Run]] = [[] for _ in range(threads)]
-        self._running: dict[int, Steps] = {}
+        self._crew = Crew(self.kernel, self._random, threads)
         self._read()
         for round_ in range(rests):
             self.kernel.defects = defects if round_ else frozenset()
@@ -55,16 +54,8 @@ class Stream:
         """Nothing is open."""
 
     def _go(self, left: int) -> None:
-        random, running = self._random, self._running
-        while left or running:
-            tid = random.randrange(len(self._held))
-            if tid in running:
-                if next(running[tid], running) is running:
-                    del running[tid]
-            elif left:
-                left -= 1
-                running[tid] = job(self.kernel, tid, self._held[tid], random)
-            self.kernel.tick()
+        random = self._random
+        for _ in self._crew.steps(left, job):
             if random.random() < 0.15:
                 self._batch()
                 if random.random() < 0.3:

@@ -21,5 +21,7 @@ WAYS = {
     "keeps-at-zero": Way("batch = 0 leaves what is deferred", Policy(flush_at_zero=False)),
     "long-sections": Way("one section from the pick to the fetch, and one to give all back"),
     "short-sections": Way("a flush and a scan take one extent in a section, and give it back"),
+    "deferred-first": Way("an allocation prefers extents, a miss frees what its run overlaps",
+                          Policy(prefer_deferred=True, flush_overlap=True)),
     "count-unseen": Way("the shrinker's count is inlined: no probe sees it"),
 }

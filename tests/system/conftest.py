@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from system.tools import ROOT, Prometheus, free_port, wait_for
+from system.tools import ROOT, Prometheus, free_port, scraping, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +23,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]
     with log.open("w") as out:
         device = subprocess.Popen(
             [ROOT / "deploy/vm/run", "--forward", str(port), "--append", "cma_defer_batch=64",
-             "--", "deploy/vm/live"], cwd=ROOT, stdout=out, stderr=out, text=True,
+             "--", "deploy/vm/live", "--phases", "yes"],
+            cwd=ROOT, stdout=out, stderr=out, text=True,
             env={**os.environ, "CMAOBS_FORWARD": str(port)})
     try:
         wait_for(lambda: "live: ready" in log.read_text(), device, log)
@@ -41,24 +41,6 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]
 @pytest.fixture(scope="session")
 def prometheus(live: tuple[int, Path],
                tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Debian's Prometheus with deploy/prometheus, but each second and from the device."""
-    directory = tmp_path_factory.mktemp("prometheus")
-    shipped = ROOT / "deploy" / "prometheus"
-    config = yaml.safe_load((shipped / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["rule_files"] = [str(shipped / name) for name in config["rule_files"]]
-    config["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{live[0]}"]
-    (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
-    port, log = free_port(), directory / "log"
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            ["prometheus", f"--config.file={directory}/prometheus.yml",
-             f"--storage.tsdb.path={directory}/data", f"--web.listen-address=127.0.0.1:{port}"],
-            stdout=out, stderr=out, text=True)
-    server = Prometheus(port)
-    try:
-        wait_for(lambda: server.query('up{job="cmaobs"} == 1'), process, log)
+    """It scrapes the device."""
+    with scraping(live[0], tmp_path_factory.mktemp("prometheus")) as server:
         yield server
-    finally:
-        process.terminate()
-        process.wait(30)

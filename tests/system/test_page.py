@@ -29,12 +29,17 @@ class Scraper(threading.Thread):
         super().__init__(daemon=True)
         self.url = url
         self.frames: dict[float, Frame] = {}
+        self.failures: list[OSError] = []
         self._over = threading.Event()
 
     def run(self) -> None:
         """Until stop()."""
         while not self._over.wait(0.1):
-            frame = scraped(self.url)
+            try:
+                frame = scraped(self.url)
+            except OSError as err:  # two guests and Chromium can keep this one waiting for long
+                self.failures.append(err)
+                continue
             self.frames[frame.wall_s] = frame
 
     def stop(self) -> None:
@@ -67,7 +72,7 @@ def test_figures_equal_metrics_and_those_of_top(page: tuple[Browser, str]) -> No
     deadline = time.monotonic() + DEADLINE_S
     try:
         while compared < 3:
-            assert time.monotonic() < deadline, "the page and the scraper never met"
+            assert time.monotonic() < deadline, f"compared {compared}: {scraper.failures}"
             seen = shown(browser)
             time.sleep(0.3)
             now, before = (scraper.frames.get(at or 0) for at in (seen.time_s, seen.before_s))
@@ -78,7 +83,7 @@ def test_figures_equal_metrics_and_those_of_top(page: tuple[Browser, str]) -> No
             assert equal_metrics(seen, now, MOVING, scraped(url)) >= len(gauges) > 60
             area, = figures.areas(now, before)
             # without quantiles, for which /metrics is too coarse
-            assert equal_top(seen, dataclasses.replace(area, paths=())) >= 8
+            assert equal_top(seen, dataclasses.replace(area, paths=(), phases=())) >= 8
             assert area.allocs_per_s
             compared += 1
     finally:

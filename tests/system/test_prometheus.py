@@ -24,14 +24,13 @@ def test_hit_ratio(prometheus: Prometheus, live: tuple[int, Path]) -> None:
         time.sleep(1)
     assert 0 < found[0] < 1
     for kind in ("hits", "misses"):
-        count, = prometheus.numbers(f'cma_defer_{kind}_total{{area="reserved"}}')
-        assert count > 0
+        assert prometheus.until(f'cma_defer_{kind}_total{{area="reserved"}} > 0')
 
 
 def test_quantiles_come_from_the_histograms(prometheus: Prometheus) -> None:
     quantile = ('histogram_quantile(0.5, sum by (le, path) '
                 '(rate(cma_alloc_duration_seconds_bucket[30s])))')
-    by_path = {r["metric"]["path"]: float(r["value"][1]) for r in prometheus.query(quantile)
+    by_path = {r["metric"]["path"]: float(r["value"][1]) for r in prometheus.until(quantile)
                if r["value"][1] != "NaN"}
     assert 0 < by_path["defer_hit"] < by_path["contig"]
 

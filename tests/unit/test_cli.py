@@ -50,6 +50,7 @@ def is_error(done: subprocess.CompletedProcess[str], message: str, remedy: str) 
     assert len(lines) == 2, done.stderr
     assert lines[0].startswith("error: ")
     assert message in lines[0]
+    assert lines[1].startswith("  remedy: ")
     assert remedy in lines[1]
 
 
@@ -118,7 +119,7 @@ def test_damage_is_an_error_after_what_was_read(recordings: Path, tmp_path: Path
     (("serve", "--listen", "9759"), "expected HOST:PORT", "cmaobs serve --help"),
     (("check", "--config", "/nowhere.yaml"), "/nowhere.yaml: No such file", "can be read"),
     (("replay", "/nowhere"), "cannot read /nowhere: No such file", "cmaobs record"),
-    (("replay", "/etc/passwd"), "/etc/passwd at byte 0: no recording", "cmaobs record"),
+    (("replay", "/etc/passwd"), "/etc/passwd at byte 0: this is no recording", "cmaobs record"),
     (("record",), "no file to record to", "-o FILE"),
     (("replay", "x", "--json", "--metrics"), "not allowed with", "replay --help"),
 ])

@@ -23,6 +23,7 @@ GOOD = {
     "status": ("5", 5.0), "policy": ("rfc,merge", "rfc,merge"), "stacks": ("yes", True),
     "callers": ("no", False), "buffers": ("30s", 30.0), "lent": ("5m", 300.0),
     "phases": ("yes", True),
+    "max-rate": ("5000", 5000),
     "evidence": ("/tmp/cma", "/tmp/cma"), "evidence-files": ("3", 3),
     "evidence-bytes": ("1M", 1 << 20), "web-config": ("web.yml", "web.yml"),
     "user": ("nobody", "nobody"),

@@ -15,9 +15,11 @@ import yaml
 
 import cmaobs
 from cmaobs import config, config_file
+from cmaobs.metrics import table
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "deploy/kubernetes"
+PROMETHEUS = ROOT / "deploy/prometheus"
 UNIT = ROOT / "deploy/systemd/cmaobs.service"
 # The official client's, made from the API's schema; what they do not know, they refuse.
 TYPES = {"DaemonSet": kinds.V1DaemonSet, "Namespace": kinds.V1Namespace,
@@ -117,3 +119,30 @@ def test_the_kernel_fragment_is_part_of_what_is_observed_here() -> None:
 
 def _options(path: Path) -> set[str]:
     return {line for line in path.read_text().splitlines() if line.startswith("CONFIG_")}
+
+
+def test_what_a_fleet_is_sent_exists() -> None:
+    """Names of series in deploy/prometheus/fleet: metrics of ours, or recorded by the rules."""
+    rules = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())["groups"]
+    recorded = {rule["record"] for group in rules for rule in group["rules"]}
+    names = {metric.name for metric in table.METRICS} | recorded
+    site = yaml.safe_load((PROMETHEUS / "fleet/site.yml").read_text())
+    sent = site["remote_write"][0]["write_relabel_configs"][0]["regex"].split("|")
+    assert len(sent) > 5
+    for one in set(sent) - {"up", "ALERTS"}:
+        assert any(re.fullmatch(one, name) for name in names), one
+    central = yaml.safe_load((PROMETHEUS / "fleet/central.yml").read_text())
+    for match in central["scrape_configs"][0]["params"]["match[]"]:
+        for pattern in re.findall(r'__name__=~"([^"]+)"', match):
+            for one in pattern.split("|"):
+                assert any(re.fullmatch(one, name) for name in names), one
+
+
+def test_the_collector_scrapes_and_sends_by_one_pipeline() -> None:
+    value = yaml.safe_load((PROMETHEUS / "fleet/otel.yml").read_text())
+    for kind in ("receivers", "processors", "exporters"):
+        assert list(value[kind]) == value["service"]["pipelines"]["metrics"][kind]
+    job, = value["receivers"]["prometheus"]["config"]["scrape_configs"]
+    shipped = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"][0]
+    assert (job["job_name"], job["static_configs"]) == (
+        shipped["job_name"], shipped["static_configs"])

@@ -14,7 +14,7 @@ from cmaobs import report
 from cmaobs.buffers import Buffer, Buffers, Use
 from cmaobs.kernel import dmabuf
 from cmaobs.kernel.heaps import tied
-from cmaobs.recording import readings
+from cmaobs.recording import readings, values
 from cmaobs.state import Reading
 
 BUFINFO = """
@@ -150,9 +150,11 @@ def test_pages_are_taken_where_they_fit(run: tuple[int, int] | None,
 
 
 @pytest.mark.parametrize(("exporter", "area", "tie"), [
-    ("system", "", "none"), ("default_cma_region", "reserved", "exporter")])
+    ("system", "", "none"), ("default_cma_region", "reserved", "exporter"),
+    ("default_cma_region", "linux,cma", "exporter")])
 def test_areas_by_exporter(exporter: str, area: str, tie: str) -> None:
-    one, = tied([Buffer(42, 65536, exporter, "")], {}, [AREA], 4096)
+    there = dataclasses.replace(AREA, name=area or "reserved")
+    one, = tied([Buffer(42, 65536, exporter, "")], {}, [there], 4096)
     assert (one.area, one.tie) == (area, tie)
 
 
@@ -173,7 +175,7 @@ def test_a_recording_that_somebody_made_up(wrong: dict[str, object]) -> None:
     read = dataclasses.replace(
         samples.reading(500, (samples.counts(), samples.state(at_ns=500))),
         buffers=samples.buffers())
-    value = readings.load(readings.dump(readings.reading_to_json(read)))
+    value = values.load(values.dump(readings.reading_to_json(read)))
     assert readings.reading_from_json(value, {0: AREA}) == read
     value["buffers"]["found"][0] |= wrong
     with pytest.raises(ValueError, match=next(iter(wrong)) if "uses" not in wrong else "pid"):

@@ -53,7 +53,7 @@ def test_the_recording_reference_has_every_member() -> None:
         stacks_failed=0, buffers=samples.buffers(),
         owners=(Owned(0x40000, 4, 1, 1, "init", ("cma_alloc+0x0",)),),
         stayed=(Stayed(0x40000, 1, ("lru",), 1, 2),))
-    state = dataclasses.replace(reading.states[0], shrinker_batch=64)
+    state = dataclasses.replace(reading.states[0], shrinker_batch=64, policy=1)
     written = readings.reading_to_json(dataclasses.replace(reading, states=(state,)))
     # Counters, losses, stacks and slots are by names that other references have.
     for one in written["counts"]:

@@ -64,7 +64,8 @@ def test_without_a_divergence_it_says_so(tmp_path: Path) -> None:
     recordings.write(tmp_path / "a", histories.lawful())
     done = run("explain", tmp_path / "a")
     assert done.returncode == 0
-    assert done.stdout == "verdict: agree\nThere is no divergence in this file.\n"
+    assert done.stdout == ("verdict: agree\nThere is no divergence in this file; "
+                           "`cmaobs replay` prints all that it has.\n")
 
 
 def test_as_json(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import json
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -14,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from cmaobs.errors import UnsupportedError, UsageError
+from cmaobs.errors import UnsupportedError
 from cmaobs.load import cli, maker, targets
 from cmaobs.load.area import Area, find
-from cmaobs.load.plan import Lifetimes, Request, Sizes, requests, split
+from cmaobs.load.plan import Lifetimes, Request, Sizes, requests
 from cmaobs.load.pressure import Pace, Pressure
 from cmaobs.load.worker import Worker
 
@@ -80,35 +79,6 @@ class Kernel:
         assert not self.held
 
 
-@pytest.mark.parametrize(
-    ("text", "values"),
-    [("16", {16}), ("3-5", {3, 4, 5}), ("4,16:3", {4, 16}), ("log:1-3", {1, 2, 3})],
-)
-def test_sizes_are_drawn_from_what_was_written(text: str, values: set[int]) -> None:
-    sizes = Sizes.parse(text)
-    rng = random.Random(1)
-    assert {sizes.draw(rng) for _ in range(500)} == values
-    assert sizes.largest == max(values)
-
-
-def test_a_weight_is_a_weight() -> None:
-    rng, sizes = random.Random(1), Sizes.parse("4,16:3")
-    assert 0.7 < sum(sizes.draw(rng) == 16 for _ in range(2000)) / 2000 < 0.8
-
-
-@pytest.mark.parametrize("text", ["", "0", "5-3", "x", "4:0", "4:", "log:", "1-", "-5"])
-def test_sizes_that_are_none(text: str) -> None:
-    with pytest.raises(UsageError, match="choice of sizes"):
-        Sizes.parse(text)
-
-
-@pytest.mark.parametrize("text", ["", "x", "-1", "5-3", "nan", "inf", "ops:", "ops:1.5", "ops:2-1",
-                                  "ops:-1"])
-def test_lifetimes_that_are_none(text: str) -> None:
-    with pytest.raises(UsageError, match="lifetime"):
-        Lifetimes.parse(text)
-
-
 @pytest.mark.parametrize("slow", [0.0, 0.002])
 def test_lifetimes_in_allocations_do_not_depend_on_time(
         tree: Path, monkeypatch: pytest.MonkeyPatch, slow: float) -> None:
@@ -133,21 +103,6 @@ def test_lifetimes_in_allocations_do_not_depend_on_time(
     due = sorted((n + one.lifetime, n) for n, one in enumerate(plan, start=1))
     assert order == [n for _, n in due]
     assert {one.lifetime for one in plan} == {0, 1, 2, 3}
-
-
-def test_the_same_seed_gives_a_thread_the_same_requests() -> None:
-    def first(seed: int, thread: int) -> list[Request]:
-        plan = requests(seed, thread, Sizes.parse("log:1-1024"), Lifetimes.parse("0-50"))
-        return list(islice(plan, 200))
-
-    assert first(1, 0) == first(1, 0)
-    assert first(1, 0) != first(1, 1)
-    assert first(1, 0) != first(2, 0)
-
-
-def test_operations_are_split_exactly() -> None:
-    assert [sum(split(997, n)) for n in (1, 2, 3, 8, 996, 997, 998)] == [997] * 7
-    assert split(7, 3) == [3, 2, 2]
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -290,6 +245,18 @@ def test_what_cannot_be_is_one_line_and_a_remedy(
     assert error.startswith("error: ")
     assert said in error
     assert remedy.startswith("  remedy: ")
+
+
+@pytest.mark.parametrize(("names", "chosen"), [
+    (["camera", "reserved"], "reserved"), (["camera@4c000000", "linux,cma"], "linux,cma")])
+def test_the_default_area(tmp_path: Path, names: list[str], chosen: str) -> None:
+    """By the name that it has where the command line, or a device tree, makes it."""
+    for name in names:
+        (tmp_path / "sys/kernel/mm/cma" / name).mkdir(parents=True)
+    heap = tmp_path / "dev/dma_heap/default_cma_region"
+    heap.mkdir(parents=True)
+    area = find(tmp_path, None)
+    assert (area.name, area.heap) == (chosen, heap)
 
 
 def test_no_area_and_no_shrinker(tmp_path: Path) -> None:

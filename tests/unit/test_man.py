@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cmaobs import cli
-from manual import pages, told
+from manual import fields, pages
 
 ROOT = Path(__file__).parents[2]
 MAN = ROOT / "docs" / "man"
@@ -55,12 +55,12 @@ def test_a_page_has_all_sections_and_every_flag(name: str) -> None:
 @pytest.mark.parametrize(("command", "outputs"), [
     ("check", ("summary-diverge.txt",)), ("snapshot", ("snapshot-patched.txt",)),
     ("explain", ("explain.txt",)), ("whatif", ("whatif.txt",)), ("fleet", ("fleet.txt",)),
-    ("top", ("top-once.txt", "top-wide.txt"))])
+    ("top", ("top-once.txt", "top-wide.txt", "top-whole.txt"))])
 def test_every_field_is_in_what_the_command_prints(command: str, outputs: tuple[str, ...]) -> None:
     text = "".join((GOLDEN / name).read_text() for name in outputs)
-    fields = [field for term, _ in told.FIELDS[command]() for field in term.split(", ")]
-    assert len(fields) > 5
-    assert [field for field in fields if field not in text] == (
+    named = [field for term, _ in fields.FIELDS[command]() for field in term.split(", ")]
+    assert len(named) > 5
+    assert [field for field in named if field not in text] == (
         ["not at rest"] if command == "snapshot" else [])
 
 
@@ -68,14 +68,14 @@ def test_every_line_of_the_report_is_a_field() -> None:
     text = (GOLDEN / "summary-diverge.txt").read_text()
     labels = set(re.findall(r"^  (\w+)   ", text, re.MULTILINE))
     labels |= {line.split()[0].rstrip(":") for line in re.findall(r"^\w.*", text, re.MULTILINE)}
-    terms = " ".join(term for term, _ in told.FIELDS["check"]()).split()
+    terms = " ".join(term for term, _ in fields.FIELDS["check"]()).split()
     assert len(labels) > 12
     assert labels - set(terms) == {"and"}
 
 
 def test_serve_tells_every_metric() -> None:
     text = rendered(MAN / "cmaobs-serve.1")
-    for term, _ in told.FIELDS["serve"]():
+    for term, _ in fields.FIELDS["serve"]():
         assert term in text
 
 

@@ -73,7 +73,8 @@ def test_every_metric_of_the_table_is_there_and_no_other() -> None:
 def test_a_plain_kernel_lacks_exactly_what_the_table_says() -> None:
     """And nothing about deferring is zero where it does not exist."""
     missing = {metric.name for metric in metrics.METRICS
-               if metric.when in ("patched", "live", "callers", "buffers", "lent", "phases")}
+               if metric.when in ("patched", "live", "callers", "buffers", "lent", "phases",
+                                 "policies", "max-rate")}
     assert set(table.BY_NAME) - WEB - _names(samples.plain_view()) == missing
     assert not [key for key in _values(samples.plain_view())
                 if "defer_hit" in key[1] or "deferred" in key[1]]
@@ -100,6 +101,9 @@ def test_values_are_those_of_the_reading() -> None:
     assert values["cmaobs_model_divergences_total", ("R12",)] == 3
     assert values["cmaobs_model_divergences_total", ("R1",)] == 0
     assert values["cmaobs_losses_total", ("ring_full",)] == 16
+    assert values["cmaobs_feature_withheld", ("phases",)] == 1
+    assert values["cmaobs_feature_withheld", ("records",)] == 0
+    assert values["cmaobs_withheld_total", ("phases",)] == 70
     assert values["cmaobs_model_last_rest_timestamp_seconds", (area,)] == 1767225600 + 8
     assert values["cmaobs_probes_attached", ()] == 7
     camera = (area, "camera", "dma-buf heap", "process")

@@ -16,7 +16,7 @@ from cmaobs.events import SHRINK_STOP, Kind, Operation, Path
 from cmaobs.observe import Observer
 from cmaobs.recording import RecordingSource, RecordingWriter
 from cmaobs.source import Batch
-from cmaobs.state import AreaCounts, AreaState, Reading
+from cmaobs.state import AreaCounts, AreaState, Reading, Withheld
 from cmaobs.tally import Tally
 from cmaobs.verdict import Outcome, Verdict
 from cmaobs.view import Tallied
@@ -96,6 +96,27 @@ def test_a_loss_is_told_once() -> None:
                     reading(3, losses={"ring_full": 3, "orphan_returns": 1}))
     assert [told for told in notes.told if told[0].startswith("gap")] == [
         ("gap lost: ring_full 2", 1), ("gap lost: ring_full 1, orphan_returns 1", 3)]
+
+
+def test_while_records_are_withheld_there_is_no_verdict() -> None:
+    """Although the area is at rest at each reading; afterwards there is one again."""
+    def at(time_ns: int, withheld: int, **now: bool) -> Reading:
+        return dataclasses.replace(
+            reading(time_ns, (counts(), state(at_ns=time_ns - 10)), losses={"withheld": withheld}),
+            withheld={name: Withheld(is_now, withheld) for name, is_now in now.items()})
+
+    told = []
+    observer = Observer(ListSource(
+        at(500, 0, phases=False, records=False), at(1000, 0, phases=True, records=False),
+        at(1500, 7, phases=True, records=True), at(2000, 7, phases=True, records=True),
+        at(2500, 9, phases=True, records=False)), Notes())
+    for _ in observer.steps():
+        verdict = observer.view.verdict
+        assert verdict is not None
+        told.append((verdict.outcome, [reason.partition(":")[0] for reason in verdict.reasons]))
+    assert told == [(Outcome.AGREE, []), (Outcome.AGREE, []),
+                    (Outcome.UNKNOWN, ["records are withheld"]),
+                    (Outcome.UNKNOWN, ["records are withheld"]), (Outcome.AGREE, [])]
 
 
 def test_where_scans_have_no_probe_nothing_holds_from_one_reading_to_the_next() -> None:

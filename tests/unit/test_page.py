@@ -13,17 +13,14 @@ from typing import Any
 
 import golden
 import pytest
-from golden import histories, recordings, samples, screens
+from golden import recordings, samples, screens
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cmaobs import metrics
-from cmaobs.commands import running
 from cmaobs.metrics.table import BY_NAME
-from cmaobs.observe import Observer
 from cmaobs.page import Page, data
 from cmaobs.page.cells import ALLOCATED, BOTH, CELLS, DEFERRED, FREE, MIXED, OUTSIDE, RUNS, cells
-from cmaobs.recording import RecordingSource
 from cmaobs.report import story
 from cmaobs.state import AreaFacts, AreaState, Run
 from cmaobs.top.frame import of_text, of_view
@@ -204,13 +201,9 @@ def test_what_lies_between_ranges_is_not_of_the_area() -> None:
 
 def diverged(tmp_path: Path) -> Verdict:
     """The verdict on two callers that own the same pages."""
-    recordings.write(tmp_path / "a", histories.unlawful())
-    source = RecordingSource(str(tmp_path / "a"))
-    observer = Observer(source, running.checker(source))
-    for _ in observer.steps():
-        pass
-    assert observer.view.verdict is not None
-    return observer.view.verdict
+    verdict = recordings.unlawful(tmp_path).verdict
+    assert verdict is not None
+    return verdict
 
 
 def test_a_divergence_is_told_as_explain_tells_it(tmp_path: Path) -> None:

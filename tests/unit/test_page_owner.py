@@ -14,7 +14,7 @@ from golden.samples import AREA, ListSource
 from cmaobs import report
 from cmaobs.kernel import page_owner
 from cmaobs.observe import Observer
-from cmaobs.recording import readings
+from cmaobs.recording import readings, values
 from cmaobs.state import Owned
 
 STACK = """ get_page_from_freelist+0x14a/0x1a0
@@ -125,7 +125,7 @@ def test_a_recording_that_somebody_made_up(wrong: dict[str, object], said: str) 
     read = dataclasses.replace(
         samples.reading(500, (samples.counts(), samples.state(at_ns=500))),
         owners=tuple(Owned(AREA.base_pfn + at, 16, 400, 231, "camera", FRAMES) for at in (0, 16)))
-    value = readings.load(readings.dump(readings.reading_to_json(read)))
+    value = values.load(values.dump(readings.reading_to_json(read)))
     assert readings.reading_from_json(value, {0: AREA}) == read
     value["owners"][0] |= wrong
     with pytest.raises(ValueError, match=said):

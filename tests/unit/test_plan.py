@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from golden import captures
 from golden.captures import facts, without
 
 from cmaobs.errors import CmaobsError, PrivilegeError, UnsupportedError
@@ -37,6 +38,81 @@ def test_the_shrinkers_batch_is_read_where_it_is_inside_of_struct_cma() -> None:
     pointer = {**one.structs["cma"], "can_defer": one.structs["cma"]["shrinker"] + 8}
     made = plan.make(dataclasses.replace(one, structs={**one.structs, "cma": pointer}))
     assert "CMA_SHRINKER_BATCH" not in made.defines
+
+
+def test_a_name_is_read_by_a_pointer_where_the_kernel_hands_one_out() -> None:
+    one = facts("6.1.192-patched")
+    symbols = {**one.symbols, "bpf_get_current_task_btf": 1}
+    structs = {**one.structs, "task_struct": {**one.structs["task_struct"], "comm": 2840}}
+    assert plan.make(dataclasses.replace(
+        one, symbols=symbols, structs=structs)).defines["TASK_COMM"] == 2840
+    lacking = ({"symbols": symbols, "structs": {**structs, "task_struct": {"flags": 44}}},
+               {"symbols": one.symbols, "structs": structs})
+    for changes in lacking:
+        assert "TASK_COMM" not in plan.make(dataclasses.replace(one, **changes)).defines
+
+
+@pytest.mark.parametrize("size", sorted({
+    one[""] for name in captures.NAMES if (one := facts(name).structs.get("cma"))}))
+def test_an_address_tells_the_area_without_a_division(size: int) -> None:
+    """index_of() of probes/thread.h, in Python."""
+    made = plan.division(size)
+    start = 0xffffffff82a31c40
+    shift, inverse = int(made["CMA_SIZE_SHIFT"]), str(made["CMA_SIZE_INVERSE"])
+
+    def index(address: int) -> int:
+        return ((address - start) % (1 << 64) >> shift) * int(inverse[:-3], 16) % (1 << 64)
+
+    assert [index(start + place * size) for place in range(plan.MAX_AREAS)] == list(
+        range(plan.MAX_AREAS))
+    between = range(start, start + size, size & -size)[1:]
+    for other in (0, start - size, *between, start + plan.MAX_AREAS * size, 0xffff888003a40000):
+        assert index(other) >= plan.MAX_AREAS
+
+
+def test_an_areas_policy_is_read_and_its_writes_are_seen() -> None:
+    made = plan.make(facts("6.1.192-policy"))
+    assert made.functions["policy"] == "cma_defer_set_policy"
+    assert made.defines["CMA_POLICY"] == made.structs["cma"]["policy"]
+    assert (made.attach, made.notes) == ("fentry", ())
+    before = plan.make(facts("6.1.192-patched"))
+    assert "CMA_POLICY" not in before.defines
+    assert "policy" not in before.functions
+
+
+def test_arm64_has_the_same_plan_but_for_the_way_to_attach() -> None:
+    """No direct ftrace calls before Linux 6.4; what is read is where x86-64 has it."""
+    made, other = plan.make(facts("6.1.192-arm64-policy")), plan.make(facts("6.1.192-policy"))
+    assert (made.attach, other.attach) == ("kprobe", "fentry")
+    assert made.notes == ("fentry: the kernel has no direct ftrace calls",)
+    assert (made.functions, made.tracepoints) == (other.functions, other.tracepoints)
+    assert made.defines.keys() == other.defines.keys()
+    assert made.patched
+    with pytest.raises(UnsupportedError, match="no direct ftrace calls"):
+        plan.make(facts("6.1.192-arm64-policy"), "fentry")
+
+
+def test_doctor_says_each_areas_policy() -> None:
+    policies = {"camera": "deferred-first", "reserved": "first-fit"}
+    row = findings.deferral(facts("6.1.192-policy", policies=policies))
+    assert row.detail == "patched; policy: camera deferred-first, reserved first-fit"
+
+
+def test_a_policy_whose_writes_are_not_seen_is_said() -> None:
+    one = facts("6.1.192-policy")
+    one = dataclasses.replace(one, symbols=without(one.symbols, "cma_defer_set_policy"))
+    assert states(one)["model verdict"] == "limited"
+    made = plan.make(one)
+    assert made.patched
+    assert "policy" not in made.functions
+    assert any("cma_defer_set_policy is not seen" in note for note in made.notes)
+
+
+def test_a_kernel_that_does_not_defer_is_not_asked_for_a_policy() -> None:
+    one = facts("6.1.192")
+    made = plan.make(dataclasses.replace(
+        one, symbols={**one.symbols, "cma_defer_set_policy": 1 << 63}))
+    assert "policy" not in made.functions
 
 
 def test_an_allocated_shrinker_is_followed_to_its_area() -> None:
@@ -100,6 +176,22 @@ def test_a_patch_without_our_batch_function_is_observed() -> None:
 
 
 ONE = facts("6.1.192-patched")
+
+
+@pytest.mark.parametrize(("feature", "event", "program"), [
+    ("busy pages", "test_pages_isolated", "busy_page"),
+    ("release event", "cma_release", "release_event")])
+def test_a_kernel_without_a_trace_event_is_observed(
+        feature: str, event: str, program: str) -> None:
+    one = dataclasses.replace(ONE, symbols=without(ONE.symbols, f"__bpf_trace_{event}"))
+    assert (states(ONE)[feature], states(one)[feature]) == ("ok", "limited")
+    made, less = plan.make(ONE), plan.make(one)
+    assert made.tracepoints.keys() - less.tracepoints.keys() == {program}
+    assert made.tracepoints[program] == event
+    assert len(made.defines) == len(less.defines) + 1
+    note, = set(less.notes) - set(made.notes)
+    assert note.startswith(f"{feature}: ")
+    assert note.endswith(f"no event {event}")
 
 
 @pytest.mark.parametrize(("feature", "error", "changes"), [

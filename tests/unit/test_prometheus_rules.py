@@ -79,7 +79,8 @@ def run_cases(name: str, directory: Path, alert: str = "", expr: str = "") -> st
 
 
 @pytest.mark.parametrize(("what", "file"), [
-    ("config", "prometheus.yml"), ("rules", "rules.yml"), ("rules", "alerts.yml")])
+    ("config", "prometheus.yml"), ("config", "fleet/site.yml"),
+    ("config", "fleet/central.yml"), ("rules", "rules.yml"), ("rules", "alerts.yml")])
 def test_promtool_accepts(what: str, file: str) -> None:
     done = promtool("check", what, DIRECTORY / file)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cmaobs.errors import RecordingWriteError
 from cmaobs.events import RECORD, Kind, Path, Record
-from cmaobs.recording import RecordingWriter, columns, readings
+from cmaobs.recording import RecordingWriter, columns, readings, values
 from cmaobs.source import Batch
 from cmaobs.state import Reading
 
@@ -53,7 +53,7 @@ def test_the_time_of_an_operation_survives(start: int, op: int) -> None:
         st.tuples(U64, st.integers(0, 9)), max_size=4).map(tuple), fault=st.text())),
     st.just(samples.reading(0).losses)))
 def test_a_reading_survives_json(reading: Reading) -> None:
-    data = readings.load(readings.dump(readings.reading_to_json(reading)))
+    data = values.load(values.dump(readings.reading_to_json(reading)))
     assert readings.reading_from_json(data, {0: samples.AREA}) == reading
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmaobs.errors import CorruptError, NotARecordingError, RecordingError
-from cmaobs.recording import RecordingSource, framing, readings
+from cmaobs.recording import RecordingSource, framing, readings, values
 from cmaobs.source import Batch
 from cmaobs.state import Reading
 
@@ -120,7 +120,7 @@ def test_a_reading_that_is_none_is_refused(tmp_path: File, text: str) -> None:
 def test_a_reading_with_one_thing_wrong_is_refused(
         path: tuple[str | int, ...], value: object) -> None:
     reading = samples.reading(9, (samples.counts(), samples.state()))
-    tree = json.loads(readings.dump(readings.reading_to_json(reading)))
+    tree = json.loads(values.dump(readings.reading_to_json(reading)))
     node = tree
     for key in path[:-1]:
         node = node[key]

@@ -14,7 +14,7 @@ from cmaobs.errors import CorruptError
 from cmaobs.events import RECORD
 from cmaobs.kernel.stacks import Stacks, numbers, symbolise
 from cmaobs.observe import Observer
-from cmaobs.recording import RecordingSource, columns, framing, readings
+from cmaobs.recording import RecordingSource, columns, framing, readings, values
 from cmaobs.recording.writer import older_layouts
 from cmaobs.state import Reading
 
@@ -89,7 +89,7 @@ def test_stacks_that_cannot_be_are_damage(tmp_path: Path, stacks: object) -> Non
     value = readings.reading_to_json(_reading(500)) | {"stacks": stacks}
     with pytest.raises(ValueError, match="stacks: "):
         readings.reading_from_json(value, {0: samples.AREA})
-    end = framing.pack_chunk(framing.READING, readings.dump(value))
+    end = framing.pack_chunk(framing.READING, values.dump(value))
     whole = recordings.write(tmp_path / "a", [])
     (tmp_path / "a").write_bytes(whole[:whole.index(framing.END)] + end)
     with pytest.raises(CorruptError, match="stacks: "):
@@ -114,12 +114,12 @@ def test_a_recording_of_the_version_before_is_still_read(tmp_path: Path) -> None
     new = columns.pack([batch(*rows)])
     head = len(new) - len(rows) * RECORD.size
     data = new[:head] + new[head:head + old * len(rows)]  # by column, the last eight left out
-    layout = readings.dump({"cmaobs": "0", "wire": older_layouts()[1], "identity": {}, "areas": [
+    layout = values.dump({"cmaobs": "0", "wire": older_layouts()[-1], "identity": {}, "areas": [
         readings.area_to_json(samples.AREA)]})
     (tmp_path / "a").write_bytes(b"".join((
         framing.file_header(), framing.pack_chunk(framing.IDENTITY, layout),
         framing.pack_chunk(framing.RECORDS, data),
-        framing.pack_chunk(framing.END, readings.dump(
+        framing.pack_chunk(framing.END, values.dump(
             {"batches": 1, "records": 5, "readings": 0, "reason": "closed"})))))
     source = RecordingSource(str(tmp_path / "a"))
     assert list(source.steps()) == [batch(*rows)]

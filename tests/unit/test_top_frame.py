@@ -93,6 +93,13 @@ def test_what_a_kernel_does_not_have_is_not_zero() -> None:
     assert [path.name for path in one.paths] == ["alloc contig", "release direct"]
 
 
+def test_an_areas_policy_where_it_can_be_set() -> None:
+    found = {one.name: one.policy for one in figures.areas(of_view(samples.view()), None)}
+    assert found == {"reserved": "deferred-first", "camera": None}
+    data = figures.data(of_view(samples.view()), None)
+    assert [one["policy"] for one in data["areas"]] == ["deferred-first", None]
+
+
 def test_an_area_that_cannot_be_read_has_rates_and_no_pages() -> None:
     one = next(one for one in figures.areas(of_view(samples.view()), None) if one.name == "camera")
     assert (one.pages, one.allocated, one.use, one.fragmentation) == (4096, None, None, None)

@@ -8,12 +8,16 @@ from dataclasses import replace
 
 import golden
 import pytest
-from golden import screens
+from golden import samples, screens
 
+from cmaobs import metrics
+from cmaobs.state import Stayed
 from cmaobs.top import grid, keys
+from cmaobs.top.frame import of_text, of_view
 from cmaobs.top.keys import Choice, Seen, press, tick
 from cmaobs.top.layout import LEAST, Place, screen
 from cmaobs.top.timeline import Timeline
+from cmaobs.why import Busy
 
 ZONE = datetime.UTC
 HERE = Place("live", 80, 24, zone=ZONE)
@@ -68,6 +72,49 @@ def test_every_size_is_kept(size: tuple[int, int], choice: Choice) -> None:
     for place in (HERE, RECORDED):
         for timeline in (screens.timeline(), screens.diverging()):
             assert shown(choice, replace(place, width=size[0], height=size[1]), timeline)
+
+
+def failed() -> Timeline:
+    """The device of golden.samples, where an allocation found a page busy."""
+    page = Stayed(0x41234, 9, ("uptodate", "lru", "anon"), 2, 4)
+    busy = samples.FAILURE._replace(
+        wall_s=START + 9.8, errno="EBUSY", cause="busy", told="1 place tried, all busy",
+        comm="came\x1bra", busy=(Busy(0x41200, 256, 0x41234, 0.012, page),))
+    found = Timeline()
+    found.add(of_view(replace(samples.view(), failures=(samples.FAILURE, busy))))
+    return found
+
+
+def test_an_area_in_full_has_failures_holders_and_phases() -> None:
+    """All of them as text; on a screen one at a time."""
+    place = replace(HERE, height=None)
+    golden.compare("top-parts.txt", shown(Choice(whole=True), place, failed()))
+    marks = {"map": "pages a character", "failures": "page 0x41234 stayed: uptodate lru anon",
+             "holders": "kworker, v4l2: vim2m", "phases": "draining"}
+    assert set(marks) == set(keys.PARTS)
+    for part, mark in marks.items():
+        text = shown(Choice(whole=True, part=part), timeline=failed())
+        assert {other for other, sign in marks.items() if sign in text} == {part}, text
+        assert mark in text
+        assert f"[{part}]" in text
+
+
+def test_what_a_source_does_not_have_is_said() -> None:
+    far = Timeline()
+    view = screens.view(20)
+    far.add(of_text(metrics.exposition(view).decode()))
+    text = shown(Choice(), timeline=far)
+    assert "failures by cause, since the start" not in text
+    view = replace(view, causes={2: {"no_room": 6, "busy": 0}})
+    far.add(of_text(metrics.exposition(view).decode()))
+    assert "failures by cause, since the start\ncodec         no_room 6\n" in shown(timeline=far)
+    for area, part, expected in (
+            ("codec", "failures", "an exporter does not tell failures one by one"),
+            ("camera", "failures", "no allocation from this area failed"),
+            ("codec", "holders", "holders are not followed by this source"),
+            ("codec", "phases", "no phases: they need --phases"),
+            ("codec", "map", "no map: this source does not have the area page by page")):
+        assert expected in shown(Choice(area=area, whole=True, part=part), timeline=far)
 
 
 def test_a_name_cannot_steer_the_terminal() -> None:
@@ -130,6 +177,8 @@ def test_areas_are_selected_and_shown_in_full() -> None:
     assert pressed("enter").whole
     assert not pressed("enter", "enter").whole
     assert not pressed("enter", "esc").whole
+    assert (pressed("v").whole, pressed("v").part) == (True, "map")
+    assert [pressed("enter", *["v"] * times).part for times in range(5)] == [*keys.PARTS, "map"]
     assert press(Choice(), "down", Seen(Timeline(), [], True)) == Choice()
 
 
@@ -141,9 +190,10 @@ def test_sorting_goes_through_all_columns() -> None:
         choice = pressed("s", choice=choice)
     assert tuple(found) == keys.SORTS
     assert choice.sort == found[0]
-    first = [line for line in shown(Choice(sort="use")).splitlines() if "[" in line]
+    first = [line for line in shown(Choice(sort="use")).splitlines() if " [" in line]
     assert [line.split()[0] for line in first] == ["codec", "reserved", "camera"]
-    first = [line for line in shown(Choice(sort="use", reverse=True)).splitlines() if "[" in line]
+    first = [line for line in shown(Choice(sort="use", reverse=True)).splitlines()
+             if " [" in line]
     assert [line.split()[0] for line in first] == ["camera", "reserved", "codec"]
 
 
@@ -153,7 +203,7 @@ def test_a_pattern_is_typed_taken_and_left() -> None:
     assert pressed("enter", choice=typing).pattern == "co"
     assert pressed("esc", choice=typing) == Choice()
     assert pressed("enter", "esc", choice=typing).pattern == ""
-    rows = [line for line in shown(Choice(pattern="CO")).splitlines() if "[" in line]
+    rows = [line for line in shown(Choice(pattern="CO")).splitlines() if " [" in line]
     assert [line.split()[0] for line in rows] == ["codec"]
     assert "no area has 'x' in its name" in shown(Choice(pattern="x"))
 

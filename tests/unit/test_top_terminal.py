@@ -55,7 +55,7 @@ def test_a_recording_by_its_keys() -> None:
         top.press(b"G", ENTER)
         assert "0x0003bc00  " in top.until("pages a character")
         top.press(ENTER, b"t")
-        top.until("since the start  count")
+        top.until(lambda text: "since start " in text)
         top.press(b"?")
         top.until("select an area")
         top.press(b"x", b"/", b"zzq", BACKSPACE)

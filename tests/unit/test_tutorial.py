@@ -3,47 +3,116 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import pytest
+from golden import captures, samples
 from golden.cli import run
+from system.tools import free_port
 
-from cmaobs import cli
+from cmaobs import cli, report
+from cmaobs.buffers import Buffer, Buffers, Use
+from cmaobs.commands.doctor import drawn
+from cmaobs.kernel import plan
+from cmaobs.view import View
 
 ROOT = Path(__file__).parents[2]
+DIRECTORY = ROOT / "docs" / "tutorial"
 TEXT = (ROOT / "docs" / "tutorial.md").read_text()
 
 
-def blocks() -> list[tuple[str, list[str]]]:
-    """Each command that runs anywhere, with the lines shown of its output."""
-    found: list[tuple[str, list[str]]] = []
-    taking = False
+class Command(NamedTuple):
+    """root: it is run as root, where a kernel is observed. lines: that are shown of its output."""
+
+    text: str
+    root: bool
+    lines: list[str]
+
+
+def commands() -> list[Command]:
+    """Each command of the tutorial."""
+    found: list[Command] = []
     for line in TEXT.splitlines():
-        if re.match(r"    [$#] ", line):
-            taking = bool(re.match(r"    \$ cmaobs (demo$|(replay|explain|top) docs/)", line))
-            if taking:
-                found.append((line[6:], []))
-        elif not line.startswith("    "):
+        if match := re.match(r"    ([$#]) (.*)", line):
+            found.append(Command(match[2], match[1] == "#", []))
+            taking = True
+        elif line and not line.startswith("    "):
             taking = False
-        elif taking and line.strip() != "...":
-            found[-1][1].append(line[4:])
+        elif taking and line.strip() not in ("", "..."):
+            found[-1].lines.append(line[4:])
     return found
 
 
-@pytest.mark.parametrize(("command", "lines"), blocks())
-def test_the_output_shown_is_real(command: str, lines: list[str]) -> None:
-    printed = iter(run(*(str(ROOT / word) if word.startswith("docs/") else word
-                         for word in command.split()[1:])).stdout.splitlines())
-    assert len(lines) > 1
-    for line in lines:
-        assert line in printed, f"{command}: {line}"  # in this order
+REPLAYED = re.compile(r"cmaobs (demo$|(replay|explain|top) docs/)")
+ELSEWHERE = ("dmesg | grep cma_alloc", "duckdb -c ", "echo 0 > /sys/kernel/mm/cma/reserved/batch")
+"""No commands of cmaobs, or tried below."""
 
 
-def test_there_are_ten_situations_and_some_run_anywhere() -> None:
+def doctor() -> str:
+    """What `doctor` says of the cloud kernel, by facts captured there."""
+    found = captures.of(DIRECTORY / "cloud.json")
+    return "\n".join(drawn(found, plan.doctor(found)))
+
+
+def held() -> View:
+    """The area as it was when the snapshot that is shown was made."""
+    facts = dataclasses.replace(samples.AREA, base_pfn=0x3bc00)
+    runs = [(facts.base_pfn + 4096 * place, 4096) for place in range(3)]
+    buffers = [Buffer(place + 1, 4096 * run[1], "reserved", "" if place else "decoded",
+                      (Use(103, "codec", 1, 0),), area="reserved", run=run, tie="pages")
+               for place, run in enumerate(runs)]
+    last = (runs[-1][0] + 4096, 256)
+    buffers.append(Buffer(4, 256 * 4096, "reserved", "", (Use(104, "camera", 1, 0),),
+                          area="reserved", run=last, tie="pages"))
+    state = dataclasses.replace(samples.state(facts, allocated=((runs[0][0], 12544),)), batch=0)
+    return View(samples.IDENTITY, (facts,), samples.reading(0, (samples.counts(facts), state)),
+                buffers=Buffers(tuple(buffers), 0, True))
+
+
+def printed(command: Command) -> str:
+    """What it prints today."""
+    words = command.text.split()
+    if command.text == "cmaobs doctor":
+        return doctor()
+    if command.text == "cmaobs snapshot":
+        return report.draw_snapshot(report.snapshot(held()))
+    if "http://127.0.0.1:9759" in words:
+        port = str(free_port())
+        done = run(*(word.replace("9759", port) for word in words[1:]))
+        return done.stderr.replace(port, "9759")
+    return run(*(str(ROOT / word) if word.startswith("docs/") else word
+                 for word in words[1:])).stdout.replace(f"{ROOT}/", "")
+
+
+@pytest.mark.parametrize("command", [one for one in commands() if one.lines and not
+                                     one.text.startswith(ELSEWHERE)], ids=lambda one: one.text)
+def test_the_output_shown_is_real(command: Command) -> None:
+    lines = iter(printed(command).splitlines())
+    assert len(command.lines) > 1
+    for line in command.lines:
+        assert line in lines, f"{command.text}: {line}"  # in this order
+
+
+def test_each_command_is_known_and_those_that_observe_can_be_given() -> None:
+    for command in commands():
+        if command.text.startswith(ELSEWHERE):
+            continue
+        assert command.text.startswith("cmaobs ")
+        cli.parser().parse_args(command.text.partition("  #")[0].split()[1:])
+        assert command.root == (command.text.split()[1] in ("check", "snapshot")), command.text
+        if REPLAYED.match(command.text):
+            assert command.lines, f"nothing is shown of {command.text}"
+
+
+def test_there_are_ten_situations_and_most_run_anywhere() -> None:
     assert len(re.findall(r"^## \d+\. ", TEXT, re.MULTILINE)) == 10
-    assert len(blocks()) >= 3
+    assert len([one for one in commands() if REPLAYED.match(one.text)]) >= 9
+    named = set(re.findall(r"docs/tutorial/(\w+)\.cmarec", TEXT))
+    assert named == {path.stem for path in DIRECTORY.glob("*.cmarec")}
 
 
 def test_every_command_and_flag_named_exists() -> None:

@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import zlib
 from pathlib import Path
 
 import pytest
-from golden import histories, recordings
+from golden import demands, histories, recordings
 from golden.cli import run
 from golden.demands import DEMO
 
+from cmaobs.recording import framing
 from cmaobs.report.whatif_html import HEAD
+from cmaobs.state import Reading
+from cmaobs.whatif import search
+from cmaobs.whatif.figures import Figures, shipped
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +53,73 @@ def test_a_search_names_the_best(small: Path) -> None:
     assert len(data["outcomes"]) == 8
     assert data["objective"] == "hit-ratio"
     assert data["best"]["batch"] == 16
+
+
+def test_a_search_is_the_same_by_one_process_and_by_several() -> None:
+    demand = demands.demo()
+    figures = Figures([demand], shipped())
+    wanted = search.tasks((), (16, 64), [demand], True)
+    assert len(wanted) == 15
+    shares: list[float] = []
+    one, three = (search.outcomes(wanted, [demand], figures, shares.append, workers)
+                  for workers in (1, 3))
+    assert one == three
+    assert [(found["policy"], found["batch"]) for found in one] == wanted
+    assert shares.count(1.0) == 2
+    assert sorted(shares[:15]) == shares[:15]
+    assert sorted(shares[15:]) == shares[15:]
+
+
+def test_a_policy_twice_is_searched_once_more(small: Path) -> None:
+    done = run("whatif", small, "--policy", "rfc", "rfc", "--objective", "p99", "--json")
+    assert done.returncode == 0, done.stderr
+    found = [one["policy"] for one in json.loads(done.stdout)["outcomes"]]
+    assert found == ["plain", *["rfc"] * 8]
+
+
+def test_a_process_that_is_killed_is_one_line(small: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("import os\nfrom cmaobs.whatif.rules import Rules\nclass Mine(Rules):\n"
+                    "    def defers(self, state, pfn, pages): os.kill(os.getpid(), 9)\n")
+    done = run("whatif", small, "--policy", f"{mine}:Mine")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == "error: a process that replays a policy was killed"
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_recording_of_another_version_is_left_out_and_named(small: Path, tmp_path: Path) -> None:
+    head = framing._FILE.pack(framing.MAGIC, 9, 0, 0)[:12]
+    other = tmp_path / "other.cmarec"
+    other.write_bytes(head + zlib.crc32(head).to_bytes(4, "little") + small.read_bytes()[16:])
+    alone = run("whatif", other)
+    assert alone.returncode == 2
+    line, _ = alone.stderr.splitlines()
+    assert line == f"error: {other} is a recording of format version 9, not 1"
+    for files in ((other, small), (small, other)):
+        done = run("whatif", *files, "--policy", "rfc", "--json")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == f"warning: {line.removeprefix('error: ')}; it is left out\n"
+        data = json.loads(done.stdout)
+        assert data["left_out"] == {
+            "recordings of which nothing can be read (other.cmarec)": 1}
+        assert data["outcomes"][0]["asks"] == 5
+
+
+def test_a_recording_that_is_not_there_ends_it_before_any_is_read(small: Path) -> None:
+    done = run("whatif", small, "/nowhere")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == "error: cannot read /nowhere: No such file or directory"
+
+
+def test_gaps_and_jumps_of_clocks_are_named(tmp_path: Path) -> None:
+    steps = histories.lossy()
+    last = [step for step in steps if isinstance(step, Reading)][-1]
+    recordings.write(tmp_path / "run.cmarec", [*steps, dataclasses.replace(
+        last, time_ns=last.time_ns + 10 ** 9, wall_s=last.wall_s + 3600)])
+    done = run("whatif", tmp_path / "run.cmarec", "--policy", "rfc")
+    assert done.returncode == 0, done.stderr
+    assert "left out or mended: 1 records lost by the observer (ring_full)" in done.stdout
+    assert "left out or mended: 1 jumps of the time of day, or suspends" in done.stdout
 
 
 def test_a_recording_that_was_cut_off_is_used_as_far_as_it_goes(
@@ -102,7 +175,7 @@ def test_files_that_are_none(small: Path, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("mine\n")
     done = run("whatif", small, "--policy", "rfc", "--html", tmp_path / "page.html")
     assert done.returncode == 2
-    assert "it exists and is no page of whatif" in done.stderr
+    assert "it exists and is not a page of whatif" in done.stderr
     assert (tmp_path / "page.html").read_text() == "mine\n"
     done = run("whatif", tmp_path / "page.html")
     assert done.returncode == 2

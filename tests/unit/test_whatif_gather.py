@@ -150,9 +150,9 @@ def test_what_failed_is_held_as_long_as_others_of_its_size() -> None:
     assert result.deferred == 2
 
 
-def test_an_allocation_after_idle_time_is_told_from_one_right_after_another() -> None:
-    at = 10 ** 6
+def test_the_first_two_after_idle_time_are_told_from_those_right_after_others() -> None:
+    at = 10 ** 7
     (demand,), _ = gathered(at_rest(100), batch(
-        alloc(at, at + 100, BASE, 16), alloc(at + 200, at + 300, BASE + 16, 16),
-        alloc(3 * at, 3 * at + 100, BASE + 32, 16)), batch(watermark=10 * at))
-    assert list(demand.asks.idle) == [1, 0, 1]
+        *(alloc(at + 200 * n, at + 200 * n + 100, BASE + 16 * n, 16) for n in range(4)),
+        alloc(2 * at, 2 * at + 100, BASE + 64, 16)), batch(watermark=10 * at))
+    assert list(demand.asks.idle) == [1, 1, 0, 0, 1]

@@ -15,7 +15,7 @@ from cmaobs.events import Path
 from cmaobs.report import whatif as report
 from cmaobs.report import whatif_html, whatif_text
 from cmaobs.whatif import figures, latency, search
-from cmaobs.whatif.demand import ASK, GIVE, Demand, Event
+from cmaobs.whatif.demand import ASK, GIVE, REACH, Demand, Event
 from cmaobs.whatif.outcome import outcome
 from cmaobs.whatif.replay import Replay
 from cmaobs.whatif.rules import named
@@ -54,6 +54,30 @@ def data() -> dict[str, Any]:
     made = search.outcomes(wanted, found, drawn, lambda _: None)
     made = report.report(found, made, drawn, {"gaps: something": 2}, None)
     return json.loads(json.dumps(made))
+
+
+def test_failures_that_the_policy_makes_and_spares_are_told() -> None:
+    """Half of the asks failed then and are granted; one of the others is larger than the area."""
+    demand = loop(rounds=20)
+    for ask in range(0, 20, 2):
+        demand.asks.paths[ask], demand.asks.pfns[ask] = Path.FAILED, 0
+    demand.asks.pages[1] = demand.events.a[2] = AREA.count + 1
+    made = plain_and_rfc(demand, figures.Figures([demand], SHIPPED))[1]
+    assert (made["failed"], made["would_fail"], made["would_succeed"]) == (1, 1, 10)
+    assert whatif_text.cells(made)[6] == "1 (1 were granted, 10 others failed)"
+
+
+def test_pages_that_reclaim_takes_have_an_interval() -> None:
+    """Of one recording, however many there are; and it holds what the replays as recorded say."""
+    demand = loop(rounds=100, patched=True)
+    for number in range(40):
+        demand.events.add(Event(demand.end_ns + number, REACH, 0, 0, 0), 1)
+    for count, shown in ((1, r"(\d+) \((\d+)-(\d+)\)"), (3, r"(\d+) \(each (\d+)-(\d+)\)")):
+        made = outcome([demand] * count, named("rfc"), 1, figures.Figures([demand], SHIPPED))
+        each = made["reclaim"]["scanned_pages_each"]
+        assert made["reclaim"]["scanned_pages"] == count * each["value"] > 0
+        assert each["low"] <= each["value"] <= each["high"] > each["low"]
+        assert re.fullmatch(shown, whatif_text.cells(made)[10])
 
 
 def test_the_text(data: dict[str, Any]) -> None:

@@ -42,14 +42,39 @@ def test_each_thread_is_shifted_as_a_whole_and_releases_come_after_their_allocat
             assert event.ask in asked
 
 
+APART_NS = 20_000_000
+
+
+def reclaimed(bursts: int) -> Demand:
+    """Reclaim asks thrice, a millisecond after each other, and again 20 ms later."""
+    demand = Demand(AREA, "test", True, end_ns=bursts * APART_NS, threads=1)
+    for number in range(bursts):
+        for one in range(3):
+            demand.events.add(Event(number * APART_NS + one * 1_000_000, REACH, 0, 0, 0), 1)
+    return demand
+
+
 def test_reclaim_comes_by_as_often_on_average() -> None:
-    demand = Demand(AREA, "test", True, end_ns=10 ** 9, threads=1)
-    for number in range(2000):
-        demand.events.add(Event(number * 1000, REACH, 0, 0, 0), 1)
+    demand = reclaimed(300)
     assert varies(demand)
-    counts = [len(list(events_of(demand, chance))) for chance in range(1, 9)]
-    assert len(set(counts)) > 1
-    assert 1900 < sum(counts) / len(counts) < 2100
+    counts = [len(list(events_of(demand, chance))) for chance in range(1, 200)]
+    assert max(counts) > 2 * min(counts)
+    assert 800 < sum(counts) / len(counts) < 1000
+
+
+def test_what_reclaim_asks_in_a_burst_stays_together() -> None:
+    """And comes at another time, up to as long before or after as bursts are apart."""
+    demand = reclaimed(1)
+    places = set()
+    for chance in range(1, 40):
+        times = [event.time_ns for event in events_of(demand, chance)]
+        assert len(times) % 3 == 0
+        if len(times) == 3:
+            first = times[0]
+            assert times == [first, first + 1_000_000, first + 2_000_000]
+            assert -APART_NS <= first <= APART_NS
+            places.add(first // 5_000_000)
+    assert len(places) > 4
 
 
 def test_busy_is_as_frequent_as_recorded_and_the_same_in_the_lane() -> None:

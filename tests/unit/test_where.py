@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cmaobs import metrics, report, where
 from cmaobs.errors import KernelReadError
 from cmaobs.kernel import page_flags
-from cmaobs.recording import readings
+from cmaobs.recording import readings, values
 from cmaobs.report.where import lines
 from cmaobs.runs import runs, union
 from cmaobs.sanity import state_fault
@@ -138,7 +138,7 @@ def test_a_map_of_pages_and_its_numbers() -> None:
     assert list(lines(data)) == [
         "  of the free  17 in the buddy, 20 lent to movable users, 3 elsewhere: on a CPU's list, "
         "or on their way",
-        "  clear runs   1 of order 5; fragmentation 0%",
+        "  clear runs   1 of 32 to 63 pages; fragmentation 0%",
         "    0x000003e8  " + "#" * 16 + "=" * 8 + "o" * 10 + "???" + "." * 17 + "o" * 10,
         "    1 page a character: # allocated  = deferred  o lent  . free in the buddy  ? elsewhere"]
 
@@ -162,8 +162,9 @@ def test_rows_that_are_alike_are_counted() -> None:
     facts = AreaFacts(0, "big", 0, 1 << 16, 0)
     state = samples.state(facts, allocated=((0, 64), (640, 1)), extents=None)
     drawn = list(lines(report.snapshot(snapshot(state))["areas"][0], 1))
-    assert [line.split("  ")[-1][:20] for line in drawn[1:-1]] == [
-        "#" * 20, "." * 20, "8 more like it", "#" + "." * 19, "." * 20, "1012 more like it"]
+    assert [line.split("  ")[-1][:22] for line in drawn[1:-1]] == [
+        "#" * 22, "." * 22, "8 more rows like it", "#" + "." * 21, "." * 22,
+        "1012 more rows like it"]
     assert len(list(lines(report.snapshot(snapshot(state))["areas"][0]))) <= 18
 
 
@@ -177,7 +178,7 @@ def test_ranges_are_drawn_each_on_its_own() -> None:
 def test_places_are_recorded_and_metered() -> None:
     state = placed_state()
     reading = samples.reading(5, (samples.counts(AREA), state))
-    value = json.loads(readings.dump(readings.reading_to_json(reading)))
+    value = json.loads(values.dump(readings.reading_to_json(reading)))
     assert readings.reading_from_json(value, {0: AREA}).states == (state,)
     found = {name: number for name, labels, number in metrics.samples(snapshot(state))
              if labels[:1] == ("reserved",) and "pages" in name}

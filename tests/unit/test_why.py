@@ -240,7 +240,7 @@ def test_retries_are_told() -> None:
     assert view.reading is not None
     tried = counts(samples.AREA, allocs_retried=2, alloc_retries=5)
     view = dataclasses.replace(view, reading=dataclasses.replace(view.reading, counts=(tried,)))
-    assert "  retries      2 allocations tried 5 places beyond their first" in \
+    assert "  retries      2 allocations tried 5 places beyond the first" in \
         report.draw_summary(report.summary(view))
     values = {name: value for name, _, value in metrics.samples(view)}
     assert values["cma_alloc_retries_total"] == 5

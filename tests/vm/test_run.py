@@ -43,6 +43,7 @@ with open("answer.json", "w") as out:
         "clock": open("/sys/devices/system/clocksource/clocksource0/current_clocksource").read(),
     }, out)
 open("/etc/written-in-the-guest", "w").close()
+open(os.path.join(os.environ["CMAOBS_OBJECTS"], "kept"), "w").close()
 print("to stdout", flush=True)
 print("to stderr", file=sys.stderr)
 os.system("echo reopened > /dev/stdout")
@@ -105,7 +106,7 @@ def test_a_command_sees_what_it_was_promised(tmp_path: Path) -> None:
     done = vm(
         "--append", "cma_defer_batch=48 cmaobs.probe=1", "--cpus", "3", "--timeout", "240",
         "--", "python3", "ask.py", *words,
-        cwd=here, CMAOBS_TEST_SEEN="yes", UNRELATED="no",
+        cwd=here, CMAOBS_TEST_SEEN="yes", UNRELATED="no", XDG_CACHE_HOME=str(tmp_path / "cache"),
     )  # fmt: skip
     assert done.returncode == 37, done.stderr
     assert done.stdout.splitlines() == ["to stdout", "reopened"]
@@ -128,6 +129,9 @@ def test_a_command_sees_what_it_was_promised(tmp_path: Path) -> None:
     if (ROOT / ".venv").is_dir():
         assert answer["path"].startswith(f"{ROOT}/.venv/bin:")
     assert not Path("/etc/written-in-the-guest").exists()
+    kept = tmp_path / "cache/cmaobs/objects"
+    assert (kept / "kept").exists()
+    assert kept.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.usefixtures("kernel")
@@ -218,7 +222,7 @@ def test_nothing_is_left_when_the_runner_is_killed(tmp_path: Path) -> None:
     ("args", "said"),
     [
         (["--kernel", "no/such/image", "--", "true"], "no/such/image: no such kernel image"),
-        (["--kernel", "ask.py", "--", "true"], "ask.py: not an x86 kernel image"),
+        (["--kernel", "ask.py", "--", "true"], "ask.py: not a kernel image of x86 or arm64"),
         (["--memory", "lots", "--", "true"], "--memory lots: not a size"),
         (["--cpus", "0", "--", "true"], "--cpus: invalid number of CPUs value: '0'"),
         (["--forward", "99999", "--", "true"], "--forward 99999: not a port"),

@@ -108,10 +108,12 @@ function drawFailures(failed) {
     : "No allocation failed since the observer began.");
   const table = byId("failures");
   table.hidden = !view.failures.length;
-  table.tBodies[0].replaceChildren(...[...view.failures].reverse().map((one) => el("tr", {},
+  table.tBodies[0].replaceChildren(...[...view.failures].reverse().flatMap((one) => [el("tr", {},
     el("td", {}, clock(one.wall_s)), el("td", { class: "untrusted" }, one.area), el("td", {}, exact(one.pages)),
-    el("td", {}, one.errno), el("td", { title: one.told }, one.cause.replace("_", " ")), el("td", { class: "wide untrusted" }, `${one.comm}[${one.pid}]`),
-    el("td", {}, lasted(one.duration_s)))));
+    el("td", {}, one.errno), el("td", {}, one.cause.replace("_", " ")), el("td", { class: "wide untrusted" }, `${one.comm}[${one.pid}]`),
+    el("td", {}, lasted(one.duration_s))),
+  el("tr", { class: "told" }, el("td", { class: "wide untrusted", colspan: "7" },
+    ...[one.told, ...one.pages_told].map((text) => el("div", {}, text))))]));
 }
 
 function drawAbout(now) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 // One area: its figures, map, durations by path, and who holds its pages.
 
-import { age, bounds, el, exact, figure, hex, percent, rough, say, show } from "./dom.js";
+import { age, bounds, el, exact, figure, hex, percent, rough, say, show, table } from "./dom.js";
 import { drawCourse, drawHeat, drawMap, drawMapCourse, layout } from "./draw.js";
 import { areaFigures, PATHS } from "./figures.js";
+import { updateCauses, updatePhases } from "./why.js";
 
 const RUNS_SHOWN = 200;
 const HEAT_HEIGHT = 124;
@@ -21,6 +22,7 @@ const TILES = [
   ["reclaimed pages", "deferred", true,
     counted("reclaimed", "cma_defer_scan_reclaimed_pages_total"), course("reclaimed")],
   ["failed", "failed", false, counted("failed", "cma_alloc_total", "failed"), course("failed")],
+  ["tried again", "", false, retried, course("retried")],
 ];
 
 function metric(name) {
@@ -29,12 +31,21 @@ function metric(name) {
 
 function deferred(node, now, area) {
   if (!node.children.length) {
-    node.append(el("span"), el("small", {}, " in ", el("span"), " extents, batch ", el("span")));
+    node.append(el("span"), el("small", {}, " in ", el("span"), " extents, batch ", el("span"), el("span")));
   }
-  const [pages, extents, batch] = node.querySelectorAll("span");
+  const [pages, extents, batch, policy] = node.querySelectorAll("span");
   show(pages, now, "cma_deferred_pages", area);
   show(extents, now, "cma_deferred_extents", area);
   show(batch, now, "cma_defer_batch_pages", area);
+  say(policy, now.labels("cma_defer_policy_info").filter(([one]) => one === area).map(([, name]) => `, ${name}`).join(""));
+}
+
+/** Allocations that tried more than one place, and how many places that were. */
+function retried(node, now, area, figures) {
+  if (!node.children.length) node.append(el("span"), el("small", {}, " at ", el("span"), " more places"));
+  const [allocations, places] = node.querySelectorAll("span");
+  counted("retried", "cma_alloc_retried_total")(allocations, now, area, figures);
+  counted("retries", "cma_alloc_retries_total")(places, now, area, figures);
 }
 
 function computed(name, text) {
@@ -78,6 +89,8 @@ export class Area {
     this.courseTitle = el("h3");
     this.course = el("canvas", { role: "img", "aria-label": `The map of area ${name} in the course of time` });
     this.paths = el("div", { class: "paths" });
+    this.causes = el("div");
+    this.phases = el("div");
     this.holders = el("div");
     this.buffers = el("p", { class: "untrusted" });
     this.mapBox = el("div", { class: "map" }, el("h3", {}, "Map, page by page"), this.key, this.map,
@@ -86,8 +99,7 @@ export class Area {
       el("h2", { id: `${this.id}-title` }, "Area ", el("span", { class: "untrusted" }, name), " ",
         el("small", {})),
       el("dl", { class: "tiles" }, ...this.tiles.map((tile) => tile.box)),
-      this.mapBox, this.durations, this.paths, this.holders,
-      this.buffers);
+      this.mapBox, this.durations, this.paths, this.phases, this.causes, this.holders, this.buffers);
     this.byPath = new Map();
     this.map.addEventListener("pointermove", (event) => this.point(event));
     this.map.addEventListener("pointerleave", () => this.describe());
@@ -101,13 +113,15 @@ export class Area {
     this.states = view.states;
     say(this.node.querySelector("h2 small"), `${exact(area.pages)} pages from pfn ${hex(area.base_pfn)}`);
     for (const { box, dd, canvas, deferring, write, value, kind } of this.tiles) {
-      box.hidden = deferring && !view.patched;
+      box.hidden = (deferring && !view.patched) || (write === retried && figures.retried === null);
       if (box.hidden) continue;
       write(dd, now, this.name, figures);
       if (canvas) drawCourse(canvas, history, value, kind === "free" ? "faint" : kind === "failed" ? "bad" : kind);
     }
     this.updateMap(view, now, history);
     this.updatePaths(figures, history);
+    updatePhases(this.phases, figures);
+    updateCauses(this.causes, this.name, view.causes, now);
     this.updateHolders(area.holders);
     this.updateBuffers(now);
     return figures;
@@ -238,10 +252,4 @@ export class Area {
 
 function kib(bytes) {
   return `${exact(Math.round(bytes / 1024))} KiB`;
-}
-
-function table(label, columns, body) {
-  return el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label },
-    el("table", {}, el("thead", {}, el("tr", {}, ...columns.map(
-      (name) => el("th", name.startsWith("caller") ? { scope: "col", class: "wide" } : { scope: "col" }, name)))), body));
 }

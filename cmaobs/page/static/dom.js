@@ -65,3 +65,10 @@ export function age(seconds) {
 }
 
 export const clock = (seconds) => new Date(1000 * seconds).toLocaleTimeString([], { hour12: false });
+
+/** A table that scrolls by itself where it is too wide. */
+export function table(label, columns, body) {
+  return el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label },
+    el("table", {}, el("thead", {}, el("tr", {}, ...columns.map(
+      (name) => el("th", { scope: "col", class: /^(caller|what)/.test(name) ? "wide" : name === "of the time" ? "share" : "" }, name)))), body));
+}

@@ -10,6 +10,8 @@ export const PATHS = [
   ["release direct", "cma_release_duration_seconds", "direct"],
   ["scan", "cma_defer_scan_duration_seconds"],
 ];
+const PHASES = ["waiting", "flushing", "isolating", "draining", "reclaiming", "migrating", "testing", "unexplained"]
+  .map((name) => [`phase ${name}`, "cma_alloc_phase_duration_seconds", name]);
 
 const key = (labels) => JSON.stringify(labels);
 
@@ -40,6 +42,11 @@ export class Frame {
     const dense = new Array(this.edges.length).fill(0);
     for (const [slot, hits] of value.slots) dense[slot] = hits;
     return dense;
+  }
+
+  /** Seconds of all operations of a histogram. */
+  seconds(name, ...labels) {
+    return this.get(name, labels)?.sum_s ?? null;
   }
 
   /** The label values under which a metric is there. */
@@ -109,19 +116,21 @@ export function areaFigures(name, now, before) {
     failed: grown("cma_alloc_total", "failed") ?? 0,
     misses: grown("cma_defer_misses_total"),
     reclaimed: grown("cma_defer_scan_reclaimed_pages_total"),
-    paths: paths(name, now, then, seconds),
+    retried: grown("cma_alloc_retried_total"), retries: grown("cma_alloc_retries_total"),
+    paths: timed(PATHS, name, now, then, seconds), phases: timed(PHASES, name, now, then, seconds),
   };
 }
 
-function paths(area, now, then, seconds) {
+function timed(kinds, area, now, then, seconds) {
   const found = [];
-  for (const [name, metric, ...kind] of PATHS) {
+  for (const [name, metric, ...kind] of kinds) {
     const all = now.slots(metric, area, ...kind);
     if (all === null || !sum(all)) continue;
-    const taken = since(all, then?.slots(metric, area, ...kind) ?? null);
-    const count = sum(taken);
+    const before = then?.slots(metric, area, ...kind) ?? null, taken = since(all, before);
+    const count = sum(taken), whole = now.seconds(metric, area, ...kind);
     found.push({
       name, count, per_s: then ? count / seconds : null,
+      total_s: before && taken !== all ? whole - then.seconds(metric, area, ...kind) : whole,
       p50: quantile(taken, now.edges, 0.5), p99: quantile(taken, now.edges, 0.99),
     });
   }

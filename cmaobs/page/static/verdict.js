@@ -16,7 +16,8 @@ export function updateVerdict(view, now) {
   say(badge, verdict ? outcome : "no verdict");
   badge.className = outcome;
   say(byId("outcome"), MEANS[outcome] ?? (view.time_s === null ? "No reading was made yet." : "No verdict yet."));
-  lines(byId("reasons"), [...(verdict?.reasons ?? []).map((reason) => `unknown because: ${reason}`),
+  lines(byId("reasons"), [...(verdict?.reasons ?? []).map(
+    (reason) => `${outcome === "unknown" ? "unknown because" : "not all is known"}: ${reason}`),
     ...(verdict?.reasons_more ? [`and ${verdict.reasons_more} more reasons`] : [])]);
   divergences(verdict);
   coverage(view, now);

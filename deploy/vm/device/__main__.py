@@ -35,6 +35,7 @@ examples:
   deploy/vm/run --append "cma_test_areas=camera:16M,codec:16M:2" -- ls /sys/kernel/debug/cma
   deploy/vm/run --forward 9759 --timeout 600 -- cmaobs serve --listen 0.0.0.0:9759
   deploy/vm/run --kernel /boot/vmlinuz-6.1.0-37-amd64 -- cmaobs doctor
+  CMAOBS_KERNEL=$(deploy/kernel/build --arch arm64) deploy/vm/run -- cmaobs doctor
   deploy/vm/run --verbose --console boot.log -- bash -c 'dmesg > dmesg.txt'
 """
 
@@ -80,7 +81,7 @@ def parser() -> Parser:
         metavar="ARGS",
         action="append",
         default=[],
-        help="more kernel parameters; the last of a kind counts (cma=64M is there)",
+        help="more kernel parameters; the last of a kind counts (cma=64M is there on a PC)",
     )
     p.add_argument("--cpus", metavar="N", type=_cpus, help="default: 2, or 1 with --icount")
     p.add_argument("--memory", metavar="SIZE", default="1G", help="default: 1G")
@@ -120,9 +121,11 @@ def parse(argv: list[str]) -> Spec:
         raise DeviceError("no command to run", "deploy/vm/run [options] -- COMMAND...")
     if given.icount and (given.cpus or 1) > 1:
         raise DeviceError("--icount with more than one CPU does not boot", "leave --cpus out")
+    kernel, arch = spec.kernel_image(given.kernel)
     return Spec(
         command=tuple(command),
-        kernel=spec.kernel_image(given.kernel),
+        kernel=kernel,
+        arch=arch,
         append=spec.append(given.append),
         cpus=given.cpus or (1 if given.icount else 2),
         memory=spec.memory(given.memory),
@@ -166,7 +169,7 @@ def precompile() -> None:
 def run(s: Spec) -> int:
     precompile()
     shares = spec.shares()
-    kvm, why = accel.choose(s, machine.qemu_binary())
+    kvm, why = accel.choose(s, machine.qemu_binary(s.arch))
     if not s.quiet:
         note(f"{'KVM' if kvm else 'software emulation'} ({why})")
     with contextlib.ExitStack() as stack:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 from pathlib import Path
 
@@ -27,6 +28,10 @@ def choose(spec: Spec, qemu: str) -> tuple[bool, str]:
         return False, "--icount counts instructions in emulation"
     if spec.accel == "tcg":
         return False, "as asked"
+    if spec.arch != platform.machine():
+        if spec.accel == "kvm":
+            raise DeviceError(f"--accel kvm: the kernel is for {spec.arch}", "leave --accel out")
+        return False, f"the kernel is for {spec.arch}"
     works, why = _remembered(spec.kernel, qemu)
     if spec.accel == "kvm":
         if not works:

@@ -23,13 +23,12 @@ done
 [[ -e /dev/fd ]] || ln -s /proc/self/fd /dev/fd
 
 # A read-only view of the host's files before anything hides them: it is cached, while a
-# share is not, so that host and guest see each other's writes at once.
-mkdir -p /run/host
-mount --bind / /run/host
-
+# share is not, so that host and guest see each other's writes at once. init.sh has made one.
 present() {
     grep -q " $1 " /proc/mounts
 }
+mkdir -p /run/host
+present /run/host || mount --bind / /run/host
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 present /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
 present /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
@@ -47,8 +46,11 @@ share() { # TAG DIR
         fail "cannot mount $2: the kernel needs 9P_FS and NET_9P_VIRTIO"
     # The interpreter's packages and the project's own code do not change: take the cached ones.
     [[ -e $2/deploy/vm/device/guest.sh ]] || return 0
+    local part from
     for part in .venv cmaobs probes tests; do
-        [[ ! -d /run/host$2/$part ]] || mount --bind "/run/host$2/$part" "$2/$part"
+        from=/run/host$2/$part
+        [[ $part != .venv || ! -d $from-$(uname -m) ]] || from+=-$(uname -m)
+        [[ ! -d $from ]] || mount --bind "$from" "$2/$part"
     done
 }
 
@@ -121,4 +123,6 @@ kill -KILL -- "-$pid" 2>/dev/null
 wait "$out" "$err"
 sync
 echo "status $status" >&4
+# QEMU ends at a reboot; a kernel without ACPI could not turn the machine off.
+echo b >/proc/sysrq-trigger
 exit "$status"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The QEMU command line: virtme-run makes it, and this puts our own ends to its ports."""
+"""The QEMU command line. Of a PC virtme-run makes it, and this puts our own ends to its ports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .spec import DeviceError, Spec
+from . import arm64
+from .spec import DeviceError, Spec, tool
 
 GUEST = Path(__file__).with_name("guest.sh")
 OVERLAYS = ("/etc", "/home", "/opt", "/root", "/srv", "/var")
@@ -36,17 +37,21 @@ ALWAYS = (
     "oops=panic",
     "sysctl.kernel.softlockup_panic=1",
     "sysctl.kernel.hung_task_panic=1",
+    "sysctl.kernel.hung_task_timeout_secs=300",  # emulation on a busy machine is slow, not hung
     "sysctl.kernel.watchdog_thresh=60",
     "net.ifnames=0",
+    "root=root",  # a kernel without block devices mounts what is named, or nothing
+)
+PC = (
     "cma=64M",
+    "pmtmr=0x608",  # SeaBIOS puts the PM timer there; without ACPI nothing tells the kernel
 )
 
 
-def qemu_binary() -> str:
-    found = shutil.which("qemu-system-x86_64")
-    if not found:
-        raise DeviceError("QEMU is not installed", "apt-get install qemu-system-x86")
-    return found
+def qemu_binary(arch: str) -> str:
+    if arch == "aarch64":
+        return arm64.qemu_binary()
+    return tool("qemu-system-x86_64", "qemu-system-x86")
 
 
 def _virtme_run() -> str:
@@ -64,15 +69,23 @@ def command_line(
 
     ports: a connected socket for each name in PORTS.
     """
+    parameters = (*ALWAYS, *(["loglevel=8"] if spec.verbose else []))
+    if spec.arch == "aarch64":
+        argv, kept = arm64.command_line(spec, (*parameters, *spec.append), ports)
+        return [*argv, *_extras(spec, shares)], kept
+    return _pc(spec, kvm, (*parameters, *PC, *spec.append), ports, shares)
+
+
+def _pc(
+    spec: Spec, kvm: bool, parameters: tuple[str, ...], ports: dict[str, int], shares: list[Path]
+) -> tuple[list[str], list[int]]:
     argv = [
         *(_virtme_run(), "--kimg", str(spec.kernel), "--mods", "auto", "--force-9p"),
         *("--memory", spec.memory, "--cpus", str(spec.cpus), "--disable-microvm"),
         *("--script-sh", f"exec bash {shlex.quote(str(GUEST))}", "--show-boot-console"),
         *([] if kvm else ["--disable-kvm"]),
         *(f"--overlay-rwdir={d}" for d in OVERLAYS if _real_directory(Path(d))),
-        *(f"--kopt={word}" for word in ALWAYS),
-        *(f"--kopt={word}" for word in (["loglevel=8"] if spec.verbose else [])),
-        *(f"--kopt={word}" for word in spec.append),
+        *(f"--kopt={word}" for word in parameters),
         *("--dry-run", "--show-command"),
     ]
     qemu, kept = _ask(argv), []
@@ -90,6 +103,10 @@ def command_line(
             f"the kernel command line has {length} bytes, the kernel reads {COMMAND_LINE_MAX}",
             "shorten --append",
         )
+    # A name below /dev/ would lose that part in 6.1 and keep it in 6.12.
+    qemu = [word.replace("mount_tag=/dev/root", "mount_tag=root") for word in qemu]
+    # The MP table, which a kernel without ACPI reads, has one CPU of each socket.
+    qemu[qemu.index("-smp") + 1] = f"{spec.cpus},sockets={spec.cpus}"
     return [*_with_ports(qemu, ports), *_extras(spec, shares)], kept
 
 

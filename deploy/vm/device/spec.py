@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import shlex
+import shutil
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,9 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[3]
 DEFAULT_KERNEL = PROJECT / "build" / "kernel" / "device" / "bzImage"
 GUEST_PORT = 9759
+
+# Documentation/x86/boot.rst, Documentation/arm64/booting.rst
+_MAGIC = {"x86_64": (0x202, b"HdrS"), "aarch64": (0x38, b"ARM\x64")}
 
 # What the command in the guest gets of the caller's environment.
 PASSED = ("LANG", "LC_ALL", "TERM", "NO_COLOR", "CI", "DURATION")
@@ -35,6 +38,7 @@ class Spec:
 
     command: tuple[str, ...]
     kernel: Path
+    arch: str = "x86_64"  # as uname -m has it
     append: tuple[str, ...] = ()
     cpus: int = 2
     memory: str = "1G"
@@ -48,8 +52,8 @@ class Spec:
     quiet: bool = False
 
 
-def kernel_image(given: str | None) -> Path:
-    """The image to boot: the given one, CMAOBS_KERNEL's, or the built one."""
+def kernel_image(given: str | None) -> tuple[Path, str]:
+    """The image to boot: the given one, CMAOBS_KERNEL's, or the built one; and its architecture."""
     name = given or os.environ.get("CMAOBS_KERNEL")
     path = Path(name) if name else DEFAULT_KERNEL
     if not path.is_file():
@@ -61,12 +65,21 @@ def kernel_image(given: str | None) -> Path:
             head = image.read(0x210)
     except OSError as err:
         raise DeviceError(f"{path}: {err.strerror}", "make the image readable") from err
-    if platform.machine() == "x86_64" and head[0x202:0x206] != b"HdrS":
-        raise DeviceError(
-            f"{path}: not an x86 kernel image",
-            "name the bzImage or vmlinuz, not vmlinux or an archive",
-        )
-    return path.resolve()
+    for arch, (at, magic) in _MAGIC.items():
+        if head[at : at + 4] == magic:
+            return path.resolve(), arch
+    raise DeviceError(
+        f"{path}: not a kernel image of x86 or arm64",
+        "name the bzImage, vmlinuz or Image, not vmlinux or an archive",
+    )
+
+
+def tool(name: str, package: str) -> str:
+    """Where a program of the host's is."""
+    found = shutil.which(name)
+    if not found:
+        raise DeviceError(f"{name} is not installed", f"apt-get install {package}")
+    return found
 
 
 def memory(text: str) -> str:
@@ -115,7 +128,7 @@ def environment() -> dict[str, str]:
     if venv.is_dir():
         path = f"{venv}:{path}"
     env = {"PATH": path, "HOME": "/root", "LANG": "C.UTF-8", "CMAOBS_DEVICE": "1",
-           "CMAOBS_OBJECTS": str(PROJECT / "build" / "objects")}  # outlives the guest
+           "CMAOBS_OBJECTS": str(objects())}
     for name, value in os.environ.items():
         if name in PASSED or name.startswith(PASSED_PREFIXES):
             env[name] = value
@@ -123,9 +136,20 @@ def environment() -> dict[str, str]:
     return env
 
 
+def objects() -> Path:
+    """Where the guest keeps the probes that it compiled: outlives the guest and the checkout."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = cache.resolve() / "cmaobs" / "objects"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return PROJECT / "build" / "objects"
+    return path
+
+
 def shares() -> list[Path]:
     """The host's directories that the guest may write to, outermost first."""
-    wanted = {PROJECT, Path.cwd().resolve()}
+    wanted = {PROJECT, Path.cwd().resolve(), objects()}
     if Path("/") in wanted:
         raise DeviceError("called from /: all of it would be writable", "cd somewhere else")
     return sorted(p for p in wanted if not any(q in p.parents for q in wanted))
