@@ -128,7 +128,7 @@ static inline __attribute__((always_inline)) __u64 read_u64(__u64 address)
 
 /* The slot of a latency between 2^octave and twice that: two bits behind the highest tell. */
 #define SLOT(ns, octave) (((ns) >> ((octave) - CMAOBS_SLOT_BITS)) +			\
-	(((octave) - CMAOBS_SLOT_FIRST - 1) << CMAOBS_SLOT_BITS) + 1)
+	((octave) - CMAOBS_SLOT_FIRST - 1) * (1 << CMAOBS_SLOT_BITS) + 1)
 
 /* One step of a search for the highest bit; the barrier keeps it one branch. */
 #define HALVE(v, octave, bits) do {		\

@@ -102,7 +102,8 @@ def load(plan: Plan, parts: Parts, root: str = "/") -> Loaded:
 
 
 def _load_once(plan: Plan, mode: str, parts: Parts, root: str) -> Loaded:
-    flags = [*(f"-D{name}={value}" for name, value in plan.defines.items()), *parts.flags,
+    flags = [*compiler.FLAGS, *parts.flags,
+             *(f"-D{name}={value}" for name, value in plan.defines.items()),
              *(["-DCMAOBS_FENTRY"] if mode == "fentry" else [])]
     functions = {**plan.phases, **plan.functions}
     programs = [*RUN, *_ALWAYS, *plan.tracepoints,

@@ -7,14 +7,19 @@ An observer takes seconds to start under emulation, and the first of its kind co
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from kernel.tools import AREA, Area, Serve
 from kernel.watch import Watch
+
+# What takes more than a minute under emulation.
+LONGEST = ("why", "commands", "concurrent", "known_workload", "who", "losses", "policy", "killed",
+           "withheld", "at_attach")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--source", default="6.1",
                      help="which source of deploy/kernel/matrix this kernel must be made of")
     parser.addoption("--part", default=(1, 1), metavar="K/N", type=_part,
-                     help="the K-th of N parts of the files, dealt in turn")
+                     help="the K-th of N parts of the files, of like length")
 
 
 def _part(text: str) -> tuple[int, int]:
@@ -43,10 +48,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                    for name, marker in markers.items() if marker)
         (chosen if fits else left).append(item)
     part, parts = config.getoption("--part")
-    files = sorted({item.path for item in chosen})
-    left += [item for item in chosen if files.index(item.path) % parts != part - 1]
-    items[:] = [item for item in chosen if files.index(item.path) % parts == part - 1]
+    dealt = _dealt(sorted({item.path.name for item in chosen}), parts)
+    left += [item for item in chosen if dealt[item.path.name] != part]
+    items[:] = [item for item in chosen if dealt[item.path.name] == part]
     config.hook.pytest_deselected(items=left)
+
+
+def _dealt(names: Sequence[str], parts: int) -> Mapping[str, int]:
+    """Which part has a file: dealt to and fro, the longest first, so that all take as long."""
+    longest = [f"test_{name}.py" for name in LONGEST if f"test_{name}.py" in names]
+    turns = itertools.cycle([*range(1, parts + 1), *range(parts, 0, -1)])
+    return dict(zip([*longest, *(name for name in names if name not in longest)], turns,
+                    strict=False))
 
 
 @pytest.fixture(scope="session")
