@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
@@ -26,6 +27,16 @@ from cmaobs.web.connections import Connections
 from cmaobs.web.handler import TEXT, Response
 
 _RENDERED_S = 0.1  # whoever asks again within that gets the same
+
+
+class _Made(NamedTuple):
+    """An answer to a scrape; from when and until when it was made, time.monotonic()."""
+
+    view: View
+    content_type: str
+    begun: float
+    ended: float
+    answer: Response
 
 
 class Health:
@@ -64,7 +75,7 @@ class Server:
         if gate is not None:
             self._registry.register(_GateCollector(gate))
         self._rendering = threading.Lock()
-        self._rendered: tuple[View | None, str, float, Response] = (None, "", 0, (0, "", b""))
+        self._made: _Made | None = None
         try:
             self._http = Connections(address, self.respond, gate or Gate(None, print), HEADERS)
         except (OSError, UnicodeError) as error:
@@ -107,15 +118,21 @@ class Server:
         return (200, *found) if found else (404, TEXT, b"not found; see /\n")
 
     def _metrics(self, accept: str) -> Response:
-        """One is made at a time, and serves all who ask while the view stays the same."""
+        """One is made at a time, and serves all who asked before it was begun.
+
+        So two are made at most for those who wait, however many have given up meanwhile.
+        """
         encode, content_type = choose_encoder(accept)
+        asked = time.monotonic()
         with self._rendering:
-            view, kind, at, answer = self._rendered
-            if (view is not self._view() or kind != content_type
-                    or time.monotonic() - at > _RENDERED_S):
-                view = self._view()
-                answer = 200, content_type, encode(self._registry)
-                self._rendered = view, content_type, time.monotonic(), answer
+            made, view = self._made, self._view()
+            if made and made.content_type == content_type and (
+                    made.begun >= asked
+                    or (made.view is view and asked - made.ended <= _RENDERED_S)):
+                return made.answer
+            begun = time.monotonic()
+            answer = 200, content_type, encode(self._registry)
+            self._made = _Made(view, content_type, begun, time.monotonic(), answer)
             return answer
 
     def _healthz(self) -> Response:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from reference.served import Served
@@ -129,6 +131,35 @@ def test_a_scrape_asked_for_again_at_once_is_not_made_again(
         assert len(made) == 1
         served.view = dataclasses.replace(served.view, records=571)
         assert b"cmaobs_records_total 571.0" in one.respond("/metrics", "")[2]
+    finally:
+        one.close()
+
+
+def test_two_scrapes_serve_all_who_wait(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one takes longer than clients have patience, those who wait do not add up."""
+    begun, go = threading.Semaphore(0), threading.Event()
+    made: list[View] = []
+
+    def view() -> View:
+        begun.release()
+        assert go.wait(30)
+        made.append(served.view)
+        return served.view
+
+    one = Server(Address("127.0.0.1", 0), lambda: served.view, served.health)
+    monkeypatch.setattr(server, "_RENDERED_S", 0.0)
+    try:
+        monkeypatch.setattr(next(iter(one._registry._collector_to_names)), "_view", view)
+        with ThreadPoolExecutor(12) as pool:
+            first = pool.submit(one.respond, "/metrics", "")
+            assert begun.acquire(timeout=30)
+            served.view = dataclasses.replace(served.view, records=571)
+            late = [pool.submit(one.respond, "/metrics", "") for _ in range(11)]
+            time.sleep(0.2)  # all of them wait
+            go.set()
+            assert b"cmaobs_records_total" in first.result()[2]
+            assert {b"cmaobs_records_total 571.0" in one.result()[2] for one in late} == {True}
+        assert len(made) == 2
     finally:
         one.close()
 
