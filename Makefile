@@ -165,12 +165,14 @@ soak-debug: setup-test
 setup-bench:
 	@deploy/setup deploy/packages deploy/packages.test deploy/packages.bench
 
-## make bench         what observing costs, beside bpftrace, bcc and perf: docs/performance.md; TIME=1 measures time, and prints
+## make bench         what observing costs, beside bpftrace, bcc and perf: docs/performance.md; TIME=1 measures time, and prints; ROWS="WORD..." for some
 bench: setup-bench
 	@mkdir -p build/bench
-	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel \
-		$(DEVICE) $(if $(TIME),,--icount) --cpus 1 --timeout 1500 --append "cma_defer_batch=64" -- \
-		env PYTHONPATH=.:tests $(PYTHON) -m bench.cost device build/bench
+	@kernel=$$(deploy/kernel/build) && export CMAOBS_KERNEL=$$kernel && \
+		$(DEVICE) --timeout 1500 --append "cma_defer_batch=64" -- \
+			env PYTHONPATH=.:tests $(PYTHON) -m bench.cost compile build/bench $(ROWS) && \
+		$(DEVICE) $(if $(TIME),,--icount) --cpus 1 --timeout 3600 --append "cma_defer_batch=64" -- \
+			env PYTHONPATH=.:tests $(PYTHON) -m bench.cost device build/bench $(ROWS)
 	@PYTHONPATH=.:tests $(PYTHON) -m bench.cost table build/bench $(if $(TIME),,docs/performance.md)
 
 ## make bench-scrape  what a scrape takes with 1, 16 and 64 areas; no kernel

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import accel, machine, spec
-from .session import Lost, Session, note
+from .session import SILENCE, SILENCE_ICOUNT, Lost, Session, note
 from .spec import DeviceError, Spec
 
 EPILOG = """\
@@ -179,7 +179,13 @@ def run(s: Spec) -> int:
             raise DeviceError(
                 f"--console {s.console}: {err.strerror}", "name a file to write"
             ) from err
-        session = Session(s.timeout, s.boot_timeout or (60 if kvm else 180), log, s.verbose)
+        session = Session(
+            s.timeout,
+            s.boot_timeout or (60 if kvm else 180),
+            SILENCE_ICOUNT if s.icount else SILENCE,
+            log,
+            s.verbose,
+        )
         argv, kept = machine.command_line(s, kvm, session.ports(), shares)
         try:
             return session.run(argv, kept, script(s, shares))
