@@ -113,6 +113,7 @@ def test_the_compilers_memory_is_given_back(serve: Serve) -> None:
     assert resident > 0
 
 
+@pytest.mark.long
 @pytest.mark.patched("yes")
 def test_what_was_compiled_is_kept(area: Area, tmp_path: Path) -> None:
     """The second start needs no compiler, and counts the same."""

@@ -72,7 +72,8 @@ class Crowded(Session):
         return int.from_bytes(found[at:at + 8], "little")
 
 
-@pytest.mark.parametrize("attach", WAYS)
+@pytest.mark.parametrize("attach", [
+    WAYS[0], *(pytest.param(way, marks=pytest.mark.long) for way in WAYS[1:])])
 def test_threads_that_want_one_slot(area: Area, attach: str) -> None:
     """Each is followed, all is counted, and nothing is left of those that have ended."""
     files = f"/sys/kernel/debug/cma/{AREA}"

@@ -202,7 +202,8 @@ def test_check_tells_phases(area: Area, tmp_path: Path, how: str) -> None:
     """The other command that observes: the same columns, live and from the recording."""
     area.batch(0)
     command = [*CMAOBS, "check", "--attach", how, "--phases", "yes", "--callers", "no",
-               "--duration", "1h", "--json", "--record", str(tmp_path / "check.cmarec")]
+               "--stacks", "no", "--duration", "1h", "--json",
+               "--record", str(tmp_path / "check.cmarec")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True) as check:
         assert check.stderr is not None
