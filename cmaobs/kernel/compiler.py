@@ -24,6 +24,9 @@ from cmaobs.kernel.objects import Instructions, Map, Objects
 # include/uapi/linux/bpf.h
 _LD_IMM64, _PSEUDO_MAP_FD, _PSEUDO_MAP_VALUE = 0x18, 1, 2
 
+_ARCHIVE = Path("/sys/kernel/kheaders.tar.xz")  # CONFIG_IKHEADERS
+_UNUSED = ("drm", "dt-bindings", "media", "net", "rdma", "scsi", "sound", "trace")  # of include/
+
 FLAGS = ("-Xclang", "-disable-llvm-passes", "-g0")
 """Of every compilation: bcc optimises what clang gives it, so clang need not do so before, and its
 debug information is not kept. A third of the time, for the same code."""
@@ -77,10 +80,27 @@ def _remedy(lines: list[str]) -> str:
     return "run again with CMAOBS_LOADER_LOG=FILE to keep the compiler's output"
 
 
+def _unpack_headers() -> None:
+    """The kernel's own headers, into the current directory, where there are no others.
+
+    bcc would do so under a name in /tmp that anyone can foretell; and where that is there, Debian's
+    0.26 unpacks anew each time and has a shell run what lies in a buffer that it did not set.
+    """
+    installed = Path("/lib/modules", os.uname().release)
+    if ("BCC_KERNEL_SOURCE" in os.environ or not _ARCHIVE.exists()
+            or any((installed / name / "include").is_dir() for name in ("build", "source"))):
+        return
+    done = subprocess.run(["tar", "-xf", str(_ARCHIVE),
+                           *(f"--exclude=./include/{name}" for name in _UNUSED)], check=False)
+    if done.returncode == 0:
+        os.environ["BCC_KERNEL_SOURCE"] = str(Path.cwd())
+
+
 def _main() -> None:
     request = json.load(sys.stdin)
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # bcc writes its complaints there
+    _unpack_headers()
     from bcc import BPF  # LLVM comes with it: here and nowhere else
 
     numbered = dict(enumerate(request["maps"]))
