@@ -24,12 +24,11 @@ from cmaobs.kernel.objects import Instructions, Map, Objects
 # include/uapi/linux/bpf.h
 _LD_IMM64, _PSEUDO_MAP_FD, _PSEUDO_MAP_VALUE = 0x18, 1, 2
 
-_ARCHIVE = Path("/sys/kernel/kheaders.tar.xz")  # CONFIG_IKHEADERS
 _UNUSED = ("drm", "dt-bindings", "media", "net", "rdma", "scsi", "sound", "trace")  # of include/
 
 FLAGS = ("-Xclang", "-disable-llvm-passes", "-g0")
 """Of every compilation: bcc optimises what clang gives it, so clang need not do so before, and its
-debug information is not kept. A third of the time, for the same code."""
+debug information is not kept. That saves a third of the time."""
 
 
 def source(name: str) -> str:
@@ -80,27 +79,29 @@ def _remedy(lines: list[str]) -> str:
     return "run again with CMAOBS_LOADER_LOG=FILE to keep the compiler's output"
 
 
-def _unpack_headers() -> None:
-    """The kernel's own headers, into the current directory, where there are no others.
+def _unpack_headers(archive: Path, installed: Path) -> None:
+    """The kernel's own headers, into the current directory, where none are installed.
 
     bcc would do so under a name in /tmp that anyone can foretell; and where that is there, Debian's
     0.26 unpacks anew each time and has a shell run what lies in a buffer that it did not set.
+    Ends the process where they cannot be unpacked.
     """
-    installed = Path("/lib/modules", os.uname().release)
-    if ("BCC_KERNEL_SOURCE" in os.environ or not _ARCHIVE.exists()
+    if ("BCC_KERNEL_SOURCE" in os.environ or not archive.exists()
             or any((installed / name / "include").is_dir() for name in ("build", "source"))):
         return
-    done = subprocess.run(["tar", "-xf", str(_ARCHIVE),
+    done = subprocess.run(["tar", "-xf", str(archive),
                            *(f"--exclude=./include/{name}" for name in _UNUSED)], check=False)
-    if done.returncode == 0:
-        os.environ["BCC_KERNEL_SOURCE"] = str(Path.cwd())
+    if done.returncode:
+        sys.exit(f"{archive} could not be unpacked in {Path.cwd()}: is there room?")
+    os.environ["BCC_KERNEL_SOURCE"] = str(Path.cwd())
 
 
 def _main() -> None:
     request = json.load(sys.stdin)
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # bcc writes its complaints there
-    _unpack_headers()
+    _unpack_headers(Path("/sys/kernel/kheaders.tar.xz"),  # CONFIG_IKHEADERS
+                    Path("/lib/modules", os.uname().release))
     from bcc import BPF  # LLVM comes with it: here and nowhere else
 
     numbered = dict(enumerate(request["maps"]))

@@ -56,10 +56,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _dealt(names: Sequence[str], parts: int) -> Mapping[str, int]:
     """Which part has a file: the longest first, each to the part that has least to do."""
     takes = {name: MINUTES.get(name.removeprefix("test_").removesuffix(".py"), 1) for name in names}
-    dealt: dict[str, int] = {}
+    dealt, to_do = {}, [0] * parts
     for name in sorted(names, key=lambda one: -takes[one]):
-        dealt[name] = min(range(1, parts + 1), key=lambda part: sum(
-            takes[one] for one, its in dealt.items() if its == part))
+        part = to_do.index(min(to_do))
+        to_do[part] += takes[name]
+        dealt[name] = part + 1
     return dealt
 
 

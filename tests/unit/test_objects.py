@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,35 @@ def test_the_compilers_process_takes_nothing_from_the_current_directory(
     with pytest.raises(ProbeError):  # there is no such map; bcc may not even be allowed to make it
         compiler.compile_probes("int x;", [], ["none"], [], "kprobe")
     assert not planted.exists()
+
+
+def test_kernel_headers_are_unpacked_in_the_compilers_own_directory(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none are installed; those of drivers are left out."""
+    for name in ("linux", "sound"):
+        (tmp_path / "tree/include" / name).mkdir(parents=True)
+        (tmp_path / "tree/include" / name / "types.h").touch()
+    archive, installed, own = (tmp_path / name for name in ("all.tar.xz", "installed", "own"))
+    subprocess.run(["tar", "-C", tmp_path / "tree", "-cJf", archive, "."], check=True)
+    own.mkdir()
+    monkeypatch.chdir(own)
+    monkeypatch.setenv("BCC_KERNEL_SOURCE", "")  # put back afterwards
+    monkeypatch.delenv("BCC_KERNEL_SOURCE")
+    (installed / "build/include").mkdir(parents=True)
+    compiler._unpack_headers(archive, installed)
+    assert not list(own.iterdir())
+    assert "BCC_KERNEL_SOURCE" not in os.environ
+    compiler._unpack_headers(archive, tmp_path / "nothing")
+    assert [path.relative_to(own) for path in own.rglob("*.h")] == [Path("include/linux/types.h")]
+    assert os.environ["BCC_KERNEL_SOURCE"] == str(own)
+
+
+def test_kernel_headers_that_cannot_be_unpacked_are_one_line(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bcc does not try in its own way."""
+    (tmp_path / "bad.tar.xz").write_bytes(b"no archive")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BCC_KERNEL_SOURCE", raising=False)
+    with pytest.raises(SystemExit, match="could not be unpacked"):
+        compiler._unpack_headers(tmp_path / "bad.tar.xz", tmp_path / "nothing")
+    assert "BCC_KERNEL_SOURCE" not in os.environ
