@@ -27,9 +27,9 @@ from cmaobs.recording import RecordingSource
 from cmaobs.source import Batch
 from kernel.pinning import lent, pinned_page
 from kernel.slowing import clean_cache, slow_tracer
-from kernel.stalling import allocates, draining_stalled
+from kernel.stalling import draining_stalled, wait_inside
 from kernel.starving import without_memory
-from kernel.tools import AREA, PATIENCE_S, Area, Sample, Serve, cli, wait_for
+from kernel.tools import AREA, PATIENCE_S, Area, Sample, Serve, cli
 
 CAUSES = ["fragmented", "no_room", "alignment", "oversize", "zero", "interrupted", "no_memory",
           "busy", "busy"]
@@ -113,9 +113,9 @@ class Scene:
         """One thread sleeps in lru_cache_disable(), with the mutex that another waits for."""
         with draining_stalled():
             killed = _writes(KILLED)
-            wait_for(lambda: allocates(killed))
+            wait_inside(killed)
             waits = _writes(WAITS)
-            wait_for(lambda: allocates(waits))
+            wait_inside(waits)
             time.sleep(1)
             killed.kill()
         assert killed.wait(PATIENCE_S) == -signal.SIGKILL

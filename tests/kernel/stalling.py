@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from kernel.tools import PATIENCE_S, wait_for
@@ -16,7 +17,7 @@ _RT_RUNTIME = Path("/proc/sys/kernel/sched_rt_runtime_us")
 _COMPACT = "echo 1 >/proc/sys/vm/compact_memory"  # calls lru_add_drain_all() first
 
 
-@contextmanager
+@contextlib.contextmanager
 def draining_stalled() -> Iterator[None]:
     """No work item runs on the last CPU: lru_cache_disable() waits, and no signal wakes it.
 
@@ -29,7 +30,7 @@ def draining_stalled() -> Iterator[None]:
     stalled = False
     try:
         while not stalled:
-            with subprocess.Popen(spin) as hog:
+            with _nobody_on(last), subprocess.Popen(spin) as hog:
                 drain = None
                 try:
                     wait_for(lambda hog=hog: os.sched_getscheduler(hog.pid) == os.SCHED_FIFO)
@@ -46,6 +47,43 @@ def draining_stalled() -> Iterator[None]:
             drain.wait(PATIENCE_S)
     finally:
         _RT_RUNTIME.write_text("950000")
+
+
+@contextlib.contextmanager
+def _nobody_on(cpu: int) -> Iterator[None]:
+    """Every task, and what it starts, is kept from the CPU: the balancer pulls no lone task."""
+    everywhere = os.sched_getaffinity(0)
+    others = everywhere - {cpu}
+    _move(everywhere, others)
+    try:
+        yield
+    finally:
+        _move(others, everywhere)
+
+
+def _move(before: set[int], after: set[int]) -> None:
+    for name in glob.glob("/proc/[0-9]*/task/[0-9]*"):
+        thread = int(os.path.basename(name))
+        # gone meanwhile, or a kernel thread that is bound to its CPU
+        with contextlib.suppress(OSError):
+            if os.sched_getaffinity(thread) == before:
+                os.sched_setaffinity(thread, after)
+
+
+def wait_inside(*processes: subprocess.Popen[bytes]) -> None:
+    """Until each sleeps inside cma_alloc(); where one does not, what it does instead."""
+    for process in processes:
+        try:
+            wait_for(lambda process=process: _ended(process) or allocates(process))
+        except AssertionError as error:
+            task = Path(f"/proc/{process.pid}")
+            doing = "\n".join((task / name).read_text() for name in ("stack", "stat", "status"))
+            raise AssertionError(f"{task} is not in cma_alloc():\n{doing}") from error
+        assert not _ended(process), f"process {process.pid} ended with {process.returncode}"
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    return process.poll() is not None
 
 
 def allocates(process: subprocess.Popen[bytes]) -> bool:

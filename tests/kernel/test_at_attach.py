@@ -15,7 +15,7 @@ from cmaobs.kernel.session import Options, Session
 from cmaobs.observe import Observer
 from cmaobs.state import Reading
 from cmaobs.verdict import Outcome, Verdict
-from kernel.stalling import allocates, draining_stalled
+from kernel.stalling import draining_stalled, wait_inside
 from kernel.tools import AREA, PATIENCE_S, Area, wait_for
 
 pytestmark = pytest.mark.kernel
@@ -29,7 +29,7 @@ class Late(Session):
         self._stalled.enter_context(draining_stalled())
         write = f"echo 16 > /sys/kernel/debug/cma/{AREA}/alloc"
         self.held = subprocess.Popen(["sh", "-c", write])
-        wait_for(lambda: allocates(self.held))
+        wait_inside(self.held)
         super()._arm()
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel.stalling import allocates, draining_stalled
+from kernel.stalling import draining_stalled, wait_inside
 from kernel.tools import AREA, PATIENCE_S, Area, Serve, key_of, load, vmstat, wait_for
 
 pytestmark = pytest.mark.kernel
@@ -74,7 +74,7 @@ def test_missed_returns(area: Area, patched: bool, tmp_path: Path) -> None:
                 assert one.stdin
                 one.stdin.write(b"\n")
                 one.stdin.close()
-            wait_for(lambda: all(map(allocates, crowd)))
+            wait_inside(*crowd)
         assert [one.wait(PATIENCE_S) for one in crowd] == [0] * CROWD
         assert vmstat()["cma_alloc_success"] - allocated == CROWD
         after = serve.settled()
