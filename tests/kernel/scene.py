@@ -37,7 +37,7 @@ CAUSES = ["fragmented", "no_room", "alignment", "oversize", "zero", "interrupted
 ERRNOS = ["ENOMEM"] * 5 + ["EINTR", "ENOMEM", "EBUSY", "EBUSY"]
 QUIET, SMALL, KILLED, WAITS, FLUSHES = 512, 3, 2048, 17, 16
 TESTED, ISOLATED, GIVEN_BACK = 513, 514, 515
-CLEAN = 1024  # pages of files, at least
+CLEAN = 2048  # pages of files, at least
 LENT = 1000
 
 
@@ -131,11 +131,9 @@ class Scene:
         """Lent pages find no place to go to; then they move; then files are in the way."""
         with lent(self.base, self.count, LENT):
             assert not without_memory(self.area, self.count - 2)
-            assert self.area.alloc(self.count - 1024)
-            self._reset()
-        clean_cache(self.base, self.count, CLEAN)
-        assert self.area.alloc(self.count - 1025)
-        self._reset()
+            self._slow("mm_migrate_pages", self.count - 1024, LENT // 32)
+        clean_cache(self.base, self.count - 1025, CLEAN)
+        self._slow("mm_filemap_delete_from_page_cache", self.count - 1025, CLEAN)
 
     def _pinned(self, shared: bool) -> int:
         """A pipe refers to a page that is lent: nothing with it in can be had."""

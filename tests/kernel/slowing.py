@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import glob
+import itertools
 import os
 import struct
 from array import array
 from collections.abc import Iterator
+from pathlib import Path
 
 from cmaobs.kernel.libbpf import ProgramKind, Programs
-from kernel.pinning import lent
 
 _CHUNK = 1 << 20
 # include/uapi/linux/kernel-page-flags.h
@@ -20,35 +22,50 @@ _READINGS = 250_000  # of the clock, in which the verifier still follows: tens o
 
 
 def clean_cache(base_pfn: int, count: int, least: int) -> int:
-    """Files are read until the area has so many pages that reclaim may drop: how many it has.
+    """Files are read until these pages have so many that reclaim may drop: how many they have.
 
     Those are what reclaim_clean_pages_from_list() takes: page cache of a file, on the LRU, clean;
-    of tmpfs it takes none. Memory is full meanwhile, so that the buddy lends: how full it takes
-    depends on what has run before.
+    of tmpfs it takes none.
     """
     files = sorted(glob.glob("/usr/lib/*/lib*.so*"), key=os.path.getsize, reverse=True)
-    found = 0
-    for filled in (1, least, 2 * least):
-        with lent(base_pfn, count, filled):
-            for name in files:
-                _read(name)
-                found = _clean(base_pfn, count)
-                if found >= least:
-                    break
-        if found >= least:
-            return _clean(base_pfn, count)
-    raise AssertionError(f"{found} pages of files are in the area")
+    Path("/proc/sys/vm/drop_caches").write_text("1")
+    with _lending():
+        for _ in itertools.chain.from_iterable(map(_read, files)):
+            found = _clean(base_pfn, count)
+            if found >= least:
+                return found
+    raise AssertionError(f"{found} pages of files are there")
 
 
-def _read(name: str) -> None:
-    """Read anew: what nobody maps leaves the page cache first."""
-    file = os.open(name, os.O_RDONLY)
-    try:
-        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-        while os.read(file, _CHUNK):
-            pass
-    finally:
-        os.close(file)
+@contextlib.contextmanager
+def _lending() -> Iterator[None]:
+    """Memory is filled with what cannot move, so that what can comes from the areas.
+
+    The buddy lends while most of what is free is theirs: __rmqueue() of mm/page_alloc.c.
+    """
+    with contextlib.ExitStack() as stack:
+        room = 0
+        while (free := _meminfo())["MemFree"] - free["CmaFree"] > free["CmaFree"] // 3:
+            if not room:
+                reader, writer = os.pipe()
+                stack.callback(os.close, reader)
+                stack.callback(os.close, writer)
+                room = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 16 * _CHUNK)
+            room -= os.write(writer, bytes(_CHUNK))
+        yield
+
+
+def _meminfo() -> dict[str, int]:
+    """/proc/meminfo, in KiB."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return {name: int(value.split()[0]) for name, value in (line.split(":") for line in lines)}
+
+
+def _read(name: str) -> Iterator[None]:
+    """A chunk at a time."""
+    with open(name, "rb", buffering=0) as file:
+        while file.read(_CHUNK):
+            yield
 
 
 def _clean(base_pfn: int, count: int) -> int:
