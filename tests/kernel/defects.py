@@ -36,7 +36,6 @@ _HEAP = ("--source", "heap", "--sizes", "1,3,16,64")
 _CODEC = ("--area", "codec", "--sizes", "1-7")
 _LEAKED = ("R6", "R9")  # a flush or a scan leaves the pages out
 _KEPT = ("R1", "R4")  # a search passes by, or a bit is still set once the pages are free
-_TOGGLE = ("--batch", "0,8", "--batch-rate", "8", "--lifetime", "0-2", "--sizes", "1,4")
 _PACED = ("--rate", "25")  # a second and thread: what is before a scan is often known
 
 DEFECTS = (
@@ -68,7 +67,8 @@ DEFECTS = (
            late=_LEAKED, seed="D6"),
     Defect("orphans-dropped", "fetch",
            "without memory to list it, a remainder is counted off and not freed",
-           ("R5", "R11"), work.middle_without_memory, _CODEC, _LEAKED, work.orphan, seed="D6"),
+           ("R5", "R11"), work.middle_without_memory, _CODEC, (*_LEAKED, "R10"), work.orphan,
+           seed="D6"),
     Defect("miss-though-held", "fetch", "the newest extent only is looked at", ("R5",), work.older),
     Defect("flush-clears-picked", "flush", "bits of the extents, so of the picked run, are cleared",
            ("R6", "R11"), work.miss, seed="D10"),
@@ -94,7 +94,7 @@ DEFECTS = (
            work.direct, ("--batch", "0,8", "--batch-rate", "4")),
     Defect("release-no-recheck", "release",
            "batch is not looked at again under the lock (the window is made 1 ms wide)", ("R1",),
-           work.race, _TOGGLE),
+           work.race, _PACED, beside=work.race_beside),
     Defect("release-not-counted", "release", "defer_count does not grow", ("R2", "R10"),
            work.release),
     Defect("release-counted-twice", "release", "defer_count grows by twice the pages",
@@ -102,7 +102,7 @@ DEFECTS = (
     Defect("release-keeps-bits", "release", "the bits stay set", ("R2",), work.release,
            late=_KEPT),
     Defect("release-short-bits", "release", "one bit stays set", ("R2",), work.release,
-           late=_KEPT),
+           late=(*_KEPT, "R7")),
     Defect("release-short-extent", "release", "the extent is a page shorter than the release",
            ("R2", "R10", "R11"), work.release, late=_LEAKED),
     Defect("release-at-tail", "release", "the extent goes to the tail of the list", ("R2", "R9"),

@@ -133,7 +133,7 @@ class Lab:
         for area in (self.area, self.codec):
             switch("mend")
             area.free(1 << 20)
-            switch("mend")
+            switch("empty")
             area.batch(0)
             area.batch(batch)
         self.begin()

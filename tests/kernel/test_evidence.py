@@ -31,7 +31,7 @@ def mended(patched: bool) -> Iterator[Area]:
     def mend() -> None:
         switch("mend")
         area.free(1 << 20)
-        switch("mend")
+        switch("empty")
         area.batch(0)
         area.batch(BATCH)
 
@@ -40,18 +40,18 @@ def mended(patched: bool) -> Iterator[Area]:
     mend()
 
 
-def while_observed(command: tuple[str, ...], defect: str, area: Area,
+def while_observed(command: tuple[str, ...], defects: tuple[str, ...], area: Area,
                    begun: str) -> tuple[int, str]:
-    """Exit status and output of a command that observes some load with the defect on."""
+    """Exit status and output of a command that observes some load with each of the defects on."""
     with subprocess.Popen([*CMAOBS, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         lines = iter(process.stderr.readline, "")
         assert any(begun in line for line in lines), "it ended before it began"
-        some_load(area)
-        switch(defect)
-        some_load(area)
+        for defect in defects:
+            switch(defect)
+            some_load(area)
         switch("none")
         process.send_signal(signal.SIGINT)
         out = process.stdout.read()
@@ -95,7 +95,7 @@ def test_a_defect_leaves_evidence(mended: Area, tmp_path: Path, defect: str, att
     directory = tmp_path / "evidence"
     status, out = while_observed(
         ("check", "--evidence", str(directory), "--duration", "10m", "--interval", "200ms",
-         "--attach", attach, "--json"), defect, mended, "observing")
+         "--attach", attach, "--json"), ("none", defect), mended, "observing")
     data = json.loads(out)
     verdict = data["verdict"]
     assert (status, verdict["outcome"]) == (1, "diverge"), verdict
@@ -134,7 +134,7 @@ def test_another_implementation_agrees_under_its_own_policy(
         mended: Area, tmp_path: Path, defect: str, policy: str) -> None:
     path = str(tmp_path / "a.cmarec")
     status, _ = while_observed(
-        ("record", "-o", path, "--interval", "200ms"), defect, mended, "recording to")
+        ("record", "-o", path, "--interval", "200ms"), (defect,), mended, "recording to")
     assert status == 0
     assert replayed(path)["outcome"] == "diverge"
     data = json.loads(cli("replay", path, "--json", "--policy", policy))

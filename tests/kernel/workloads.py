@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,7 @@ BATCH = 8
 
 
 def switch(name: str) -> None:
-    """Turn a defect on; "none" off; "mend" off, and repair the lists."""
+    """Turn a defect on; "none" off; "mend" off, repaired; "empty" mended, and the areas freed."""
     SWITCH.write_text(name)
 
 
@@ -163,19 +164,40 @@ def batch_0(b: Bench) -> None:
     b.area.batch(BATCH)
 
 
-def race(b: Bench) -> None:
-    """batch becomes 0 while another thread releases; this takes two threads."""
+def _race(b: Bench) -> bool:
+    """batch becomes 0 while another thread releases, a ms each. Whether that is how it ended."""
+    before = made()
+
+    def release() -> None:
+        for _ in range(4):
+            b.area.free(4)
+
     for _ in range(40):
+        b.area.batch(BATCH)
         b.area.alloc(16)
-        releasing = threading.Thread(target=b.area.free, args=(16,))
+        releasing = threading.Thread(target=release)
         releasing.start()
+        time.sleep(0.001)
         b.area.batch(0)
         releasing.join()
-        if made() or "[none]" in SWITCH.read_text():
+        if made() > before:
+            return True
+        if "[none]" in SWITCH.read_text():
             break
-        b.area.batch(BATCH)
+    return False
+
+
+def race(b: Bench) -> None:
+    """A release that began before batch became 0 ends after it; this takes two threads."""
+    _race(b)
     b.pause()
     b.area.batch(BATCH)
+
+
+def race_beside(b: Bench) -> None:
+    """The same beside a load that is stopped next: until then nobody is to flush what is listed."""
+    if not _race(b):
+        b.area.batch(BATCH)
 
 
 def reclaim(b: Bench) -> None:

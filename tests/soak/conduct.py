@@ -60,7 +60,8 @@ class Soak:
               f"{trouble.PRESSURE_S:g} s\n"
               f"  every {Passers.PERIOD_S[0]:g} to {Passers.PERIOD_S[1]:g} s another observer "
               f"comes, and goes by SIGKILL or SIGINT in turn\n"
-              f"  the load is slowed down while the observer uses more than {BUSY:g} processors",
+              f"  the load is slowed down while the observer uses more than {BUSY:g} processors, "
+              f"and while another one ends",
               flush=True)
 
     def run(self) -> dict[str, Any]:
@@ -107,8 +108,9 @@ class Soak:
             if time.monotonic() - paced > 1:
                 paced = time.monotonic()
                 busy = watcher.cpu_share()
-                crew.pace_us = min(SLOWEST_US, crew.pace_us * 1.3 + 5) if busy > BUSY \
-                    else crew.pace_us * 0.9
+                # one that ends has what it did not judge so far to judge
+                crew.pace_us = min(SLOWEST_US, crew.pace_us * 1.3 + 5) \
+                    if busy > BUSY or self.passers.ending else crew.pace_us * 0.9
             if time.monotonic() - said > 15:
                 said = time.monotonic()
                 self._say(watcher, crew)

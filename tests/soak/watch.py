@@ -62,13 +62,17 @@ class Watcher:
         (before, was), self._cpu = self._cpu, (now, used)
         return (used - was) / max(now - before, 1e-3)
 
+    def signal(self, how: signal.Signals) -> None:
+        """Tell it, if it runs."""
+        if self.running:
+            self._process.send_signal(how)
+
     def end(self, how: signal.Signals, timeout_s: float) -> dict[str, Any]:
         """Its report, with its exit status; {} besides where it was killed.
 
         Raises subprocess.TimeoutExpired where it did not end.
         """
-        if self.running:
-            self._process.send_signal(how)
+        self.signal(how)
         status = self._process.wait(timeout_s)
         text = self._out.read_text()
         return {**(json.loads(text) if text else {}), "status": status}
@@ -87,10 +91,12 @@ class Passers:
     """Other observers that come and go: every second one is killed with SIGKILL."""
 
     PERIOD_S = (120.0, 240.0)
+    ENDS_S = 300.0  # from SIGINT
 
     def __init__(self, directory: Path, seed: int) -> None:
         self.outcomes: Counter[str] = Counter()
         self.wolves: list[Any] = []
+        self.ending = False
         self._directory = directory
         self._rng = random.Random(f"{seed}/passers")
         self._one: Watcher | None = None
@@ -99,7 +105,11 @@ class Passers:
         self._due = time.monotonic() + 20
 
     def tick(self) -> None:
-        """Start the next, or end the one that is there, when it is time."""
+        """Start the next, or end the one that is there, when it is time.
+
+        ending: whether one was told to end, and judges what it has not judged so far. Raises
+        RuntimeError where it does not end.
+        """
         now = time.monotonic()
         if self._one is None:
             if now >= self._due:
@@ -110,23 +120,32 @@ class Passers:
         elif not self._leaves:
             if self._one.attached:
                 self._leaves = now + self._rng.uniform(1, 25)
+        elif self.ending:
+            if not self._one.running:
+                self._left(self._one.end(signal.SIGINT, 60))
+            elif now >= self._leaves + self.ENDS_S:
+                raise RuntimeError(f"another observer does not end: {self._one.log[-500:]}")
         elif now >= self._leaves:
-            self._end(self._one)
+            if self._number % 2:
+                self._one.signal(signal.SIGINT)
+                self.ending = True
+            else:
+                self._one.end(signal.SIGKILL, 60)
+                self._next("killed")
 
-    def _end(self, one: Watcher) -> None:
-        killed = self._number % 2 == 0
+    def _left(self, report: dict[str, Any]) -> None:
+        assert self._one is not None
+        verdict = report.get("verdict") or {}
+        if verdict.get("outcome") not in ("agree", "unknown"):
+            self.wolves.append(verdict or self._one.log[-500:])
+        self._next(verdict.get("outcome", "failed"))
+
+    def _next(self, outcome: str) -> None:
+        self.outcomes[outcome] += 1
+        self.ending = False
         self._one = None
         self._number += 1
         self._due = time.monotonic() + self._rng.uniform(*self.PERIOD_S)
-        if killed:
-            one.end(signal.SIGKILL, 60)
-            self.outcomes["killed"] += 1
-            return
-        report = one.end(signal.SIGINT, 300)
-        verdict = report.get("verdict") or {}
-        self.outcomes[verdict.get("outcome", "failed")] += 1
-        if verdict.get("outcome") not in ("agree", "unknown"):
-            self.wolves.append(verdict or one.log[-500:])
 
     def close(self) -> None:
         """End the one that is there."""
