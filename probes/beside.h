@@ -32,7 +32,7 @@ ENTRY(alloc_frozen, ALLOC_FROZEN_FN)
 		return 0;
 	f = other_half(t, ARG(0), ARG(1), STACK);
 	if (f) {
-		f->touched = 1;
+		f->touched |= TOUCHED;
 		f->flags |= FRAME_HALVES;
 	} else {
 		begin(t, CMAOBS_ALLOC, ARG(0), 0, ARG(1), ARG(2), stack_of(ctx), STACK,

@@ -55,7 +55,7 @@ void allocated_by_calls(struct cmaobs_thread *t, struct cmaobs_frame *f,
 	__u16 path = CMAOBS_PATH_FAILED;
 	__s64 ret = 0;
 
-	if (granted && f->n_contig && !f->contig_ret) {
+	if (granted && (f->in_contig || (f->n_contig && !f->contig_ret))) {
 		path = CMAOBS_PATH_CONTIG;
 		hist = CMAOBS_HIST_ALLOC_CONTIG;
 		add(&n->allocs_contig, 1);
@@ -148,9 +148,11 @@ ENTRY(contig, CONTIG_FN)
 		return 0;
 	f = current_frame(t, STACK);
 	/* other callers of the function are not CMA */
-	if (!f || f->kind != CMAOBS_ALLOC || f->in_contig)
+	if (!f || f->kind != CMAOBS_ALLOC)
 		return 0;
-	f->touched = 1;
+	if (f->in_contig)
+		miss_return(f);
+	f->touched |= TOUCHED;
 	f->in_contig = 1;
 	f->busy = 0;
 	f->call_pfn = ARG(0);
@@ -169,12 +171,16 @@ RETURN(contig, CONTIG_FN)
 	if (!t)
 		return 0;
 	f = current_frame(t, STACK);
-	if (!f || !f->in_contig)
+	if (!f || f->kind != CMAOBS_ALLOC)
 		return 0;
 	ret = (__s32)RET(CONTIG_NARGS);
-	f->in_contig = 0;
 	f->contig_ret = ret;
 	f->n_contig++;
+	if (!f->in_contig) {
+		miss_entry(f);
+		return 0;
+	}
+	f->in_contig = 0;
 	n = counters_of(f);
 	if (n) {
 		if (!ret)
@@ -225,7 +231,9 @@ ENTRY(free, FREE_FN)
 		PHASE_BEGIN(f, CMAOBS_PHASE_ISOLATING);
 		return 0;
 	}
-	f->touched = 1;
+	if (f->in_free)
+		miss_return(f);
+	f->touched |= TOUCHED;
 	f->in_free = 1;
 	f->call_pfn = ARG(0);
 	f->call_count = ARG(1) & COUNT_MASK;
@@ -242,13 +250,19 @@ RETURN(free, FREE_FN)
 	if (!t)
 		return 0;
 	f = current_frame(t, STACK);
-	if (f && f->in_contig)
-		PHASE_END(f, CMAOBS_PHASE_ISOLATING);
-	if (!f || !f->in_free)
+	if (!f)
 		return 0;
+	if (f->in_contig) {
+		PHASE_END(f, CMAOBS_PHASE_ISOLATING);
+		return 0;
+	}
+	f->n_free++;
+	if (!f->in_free) {
+		miss_entry(f);
+		return 0;
+	}
 	PHASE_END(f, CMAOBS_PHASE_FLUSHING);
 	f->in_free = 0;
-	f->n_free++;
 	f->free_pages += f->call_count;
 	finish_call(t, f, 0, CMAOBS_FREE, 0, CMAOBS_HISTS);
 	return 0;

@@ -34,7 +34,7 @@ void released_by_calls(struct cmaobs_thread *t, struct cmaobs_frame *f,
 	if (!ret) {
 		f->flags = 0;
 		add(&n->releases_rejected, 1);
-	} else if (f->n_free) {
+	} else if (f->n_free || f->in_free) {
 		path = CMAOBS_PATH_DIRECT;
 		hist = CMAOBS_HIST_RELEASE_DIRECT;
 		add(&n->releases_direct, 1);

@@ -156,6 +156,8 @@ __u64 finish(struct cmaobs_thread *t, struct cmaobs_frame *f, struct cmaobs_coun
 {
 	__u64 end_ns, defer_entry = 0, defer_exit = 0, batch = 0;
 
+	if (calls && f->touched)
+		end_calls(t, f);
 #ifdef CMA_DEFER_COUNT
 	if (SENDS && f->area != 0xffff) {
 		defer_entry = f->defer_entry;

@@ -27,6 +27,10 @@ struct cmaobs_frame *frame_at(struct cmaobs_thread *t, __u64 depth)
 	return f;
 }
 
+/* In a frame's touched. */
+#define TOUCHED 1	/* a call was made inside */
+#define CALL_MISSED 2	/* an end of one was not seen: what it did is not known */
+
 /*
  * What calls inside leave in a frame is cleared when it ends, if there were any:
  * one that begins has none of it without a store.
@@ -99,6 +103,33 @@ static inline __attribute__((always_inline)) void orphan(void)
 
 	if (l && c->armed)
 		add(&l->orphan_returns, 1);
+}
+
+/* A call inside whose entry was seen, and its return was not. */
+static inline __attribute__((always_inline)) void miss_return(struct cmaobs_frame *f)
+{
+	struct cmaobs_losses *l = lost();
+
+	if (l)
+		add(&l->stale_entries, 1);
+	f->touched |= CALL_MISSED;
+}
+
+/* The other way round. */
+static inline __attribute__((always_inline)) void miss_entry(struct cmaobs_frame *f)
+{
+	orphan();
+	f->touched |= CALL_MISSED;
+}
+
+/* The operation ends: so have its calls. */
+static inline __attribute__((always_inline))
+void end_calls(struct cmaobs_thread *t, struct cmaobs_frame *f)
+{
+	if (f->in_contig || f->in_free)
+		miss_return(f);
+	if (f->touched & CALL_MISSED)
+		t->flags |= CMAOBS_STALE;
 }
 
 /* The thread of an operation that ends. */

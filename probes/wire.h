@@ -60,7 +60,7 @@ enum cmaobs_path {
 };
 
 enum cmaobs_flag {
-	CMAOBS_STALE = 1,	/* an operation of this thread before it lost its return */
+	CMAOBS_STALE = 1,	/* not seen: an end of a call inside, or the return of an operation before */
 	CMAOBS_SILENT = 2,	/* release: its trace event did not fire, where that is looked for */
 	CMAOBS_PROCESS = 8,	/* the thread is of a process; set on operations, not on calls */
 	CMAOBS_KTHREAD = 16,	/* it is a kernel thread; neither: this kernel does not tell */

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 _FENTRY = ("a probe missed a call; kprobes do when many threads wait in cma_alloc: use --attach "
-           "fentry where `cmaobs doctor` has it")
+           "fentry where `cmaobs doctor` has it; fentry does when another tracer of the same "
+           "functions comes or goes")
 _LONGER = "observe for longer, with --duration"
 
 _HELP = (

@@ -10,7 +10,8 @@ import itertools
 import os
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from cmaobs.kernel.libbpf import ProgramKind, Programs
@@ -19,6 +20,7 @@ _CHUNK = 1 << 20
 # include/uapi/linux/kernel-page-flags.h
 _DIRTY, _LRU, _ANON, _SWAPBACKED = 1 << 4, 1 << 5, 1 << 12, 1 << 14
 _READINGS = 250_000  # of the clock, in which the verifier still follows: tens of ms
+_RETURN = ((0xb7, 0, 0, 0), (0x95, 0, 0, 0))  # r0 = 0; exit
 
 
 def clean_cache(base_pfn: int, count: int, least: int) -> int:
@@ -74,19 +76,29 @@ def _clean(base_pfn: int, count: int) -> int:
     return sum(one & _LRU and not one & (_DIRTY | _ANON | _SWAPBACKED) for one in flags)
 
 
-@contextlib.contextmanager
-def slow_tracer(event: str, times: int = 1) -> Iterator[None]:
+def slow_tracer(event: str, times: int = 1) -> AbstractContextManager[None]:
     """The kernel function that has the event within, so often, takes long: a tracer of it does."""
-    code = b"".join(struct.pack("=BBhi", *one) for one in (
+    return _attached(ProgramKind.RAW_TRACEPOINT, (
         (0xb7, 6, 0, _READINGS // times),  # r6 = so many
         (0x85, 0, 0, 5),          # bpf_ktime_get_ns()
         (0x17, 6, 0, 1),          # r6 -= 1
         (0x55, 6, -3, 0),         # again, unless r6 is 0
-        (0xb7, 0, 0, 0), (0x95, 0, 0, 0)))
+        *_RETURN), event=event)
+
+
+def another_tracer(function: str) -> AbstractContextManager[None]:
+    """One that does nothing: as it comes and goes, the function gets another trampoline."""
+    return _attached(ProgramKind.FENTRY, _RETURN, function=function)
+
+
+@contextlib.contextmanager
+def _attached(kind: ProgramKind, code: Sequence[tuple[int, int, int, int]], function: str = "",
+              event: str = "") -> Iterator[None]:
     lib = Programs("/")
     program = attached = -1
     try:
-        program = lib.load("slow_tracer", ProgramKind.RAW_TRACEPOINT, code)
+        program = lib.load("a_tracer", kind, b"".join(struct.pack("=BBhi", *one) for one in code),
+                           function)
         attached = lib.open(program, event)
         yield
     finally:

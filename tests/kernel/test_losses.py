@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from kernel.slowing import another_tracer
 from kernel.stalling import draining_stalled, wait_inside
 from kernel.tools import AREA, PATIENCE_S, Area, Serve, key_of, load, vmstat, wait_for
 
@@ -83,5 +87,40 @@ def test_missed_returns(area: Area, patched: bool, tmp_path: Path) -> None:
                 if name == "cmaobs_losses_total"}
         assert lost["stale_entries"] > 0, lost
         assert granted(after) < CROWD
+        assert after[key_of("cmaobs_model_verdict", verdict="diverge")] == 0
+        agrees_again(serve, area)
+
+
+def test_a_call_that_loses_its_return(area: Area, patched: bool, tmp_path: Path) -> None:
+    """Where another tracer of a function comes or goes, calls in it end unseen by fexit.
+
+    An allocation whose alloc_contig_range() was seen to begin is no hit, and what it took or
+    freed is not known.
+    """
+    if patched:
+        area.batch(0)
+    over = threading.Event()
+    pages = area.debugfs("count") // 2
+
+    def allocate() -> None:
+        while not over.is_set():
+            assert area.alloc(pages)
+            area.free(pages)
+
+    with Serve(tmp_path, "--attach", "fentry") as serve, ThreadPoolExecutor() as pool:
+        allocating = pool.submit(allocate)
+        try:
+            for _ in range(20):
+                with another_tracer("alloc_contig_range"):
+                    time.sleep(0.05)
+        finally:
+            over.set()
+        allocating.result(PATIENCE_S)
+        after = serve.settled()
+        assert after[key_of("cmaobs_losses_total", kind="stale_entries")] > 0
+        paths = {dict(labels)["path"]: value for (name, labels), value in after.items()
+                 if name == "cma_alloc_total" and ("area", AREA) in labels}
+        assert paths["contig"] > 0
+        assert not paths.get("hit")
         assert after[key_of("cmaobs_model_verdict", verdict="diverge")] == 0
         agrees_again(serve, area)
