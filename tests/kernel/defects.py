@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kernel import beside
 from kernel import workloads as work
 from kernel.workloads import BATCH, Work
 
@@ -45,9 +46,9 @@ DEFECTS = (
            late=("R4", "R1")),
     Defect("busy-gives-up", "alloc", "-EBUSY ends the allocation", ("R7",), work.busy),
     Defect("error-goes-on", "alloc", "an error other than -EBUSY does not end the allocation",
-           ("R7",), work.interrupted, _CODEC, beside=work.interrupt),
+           ("R7",), beside.interrupted, _CODEC, beside=beside.interrupt),
     Defect("error-keeps-bits", "alloc", "bits stay set after an error other than -EBUSY",
-           ("R7",), work.interrupted, _CODEC, beside=work.interrupt),
+           ("R7",), beside.interrupted, _CODEC, beside=beside.interrupt),
     Defect("hit-beyond-end", "fetch", "the run's end is not compared with the extent's",
            ("R5", "R12"), work.miss, seed="D2"),
     Defect("hit-recounted", "fetch", "a remainder is counted again", ("R5", "R10"), work.head,
@@ -67,7 +68,7 @@ DEFECTS = (
            late=_LEAKED, seed="D6"),
     Defect("orphans-dropped", "fetch",
            "without memory to list it, a remainder is counted off and not freed",
-           ("R5", "R11"), work.middle_without_memory, _CODEC, (*_LEAKED, "R10"), work.orphan,
+           ("R5", "R11"), work.middle_without_memory, _CODEC, (*_LEAKED, "R10"), beside.orphan,
            seed="D6"),
     Defect("miss-though-held", "fetch", "the newest extent only is looked at", ("R5",), work.older),
     Defect("flush-clears-picked", "flush", "bits of the extents, so of the picked run, are cleared",
@@ -87,14 +88,14 @@ DEFECTS = (
            work.release, seed="D13"),
     Defect("release-leaks", "release", "no memory for the extent: bits cleared, pages kept",
            ("R2", "R3", "R11"),
-           work.release_without_memory, late=_LEAKED, beside=work.leak, seed="D14"),
+           work.release_without_memory, late=_LEAKED, beside=beside.leak, seed="D14"),
     Defect("release-false", "release", "false is returned for pages of the area",
            ("R1", "R2"), work.release),
     Defect("release-batch-ignored", "release", "pages are deferred while batch is 0", ("R1",),
            work.direct, ("--batch", "0,8", "--batch-rate", "4")),
     Defect("release-no-recheck", "release",
            "batch is not looked at again under the lock (the window is made 1 ms wide)", ("R1",),
-           work.race, _PACED, beside=work.race_beside),
+           beside.race, _PACED, beside=beside.race_beside),
     Defect("release-not-counted", "release", "defer_count does not grow", ("R2", "R10"),
            work.release),
     Defect("release-counted-twice", "release", "defer_count grows by twice the pages",
