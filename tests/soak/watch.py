@@ -62,8 +62,8 @@ class Watcher:
         (before, was), self._cpu = self._cpu, (now, used)
         return (used - was) / max(now - before, 1e-3)
 
-    def signal(self, how: signal.Signals) -> None:
-        """Tell it, if it runs."""
+    def tell(self, how: signal.Signals) -> None:
+        """Send it a signal, if it runs."""
         if self.running:
             self._process.send_signal(how)
 
@@ -72,7 +72,7 @@ class Watcher:
 
         Raises subprocess.TimeoutExpired where it did not end.
         """
-        self.signal(how)
+        self.tell(how)
         status = self._process.wait(timeout_s)
         text = self._out.read_text()
         return {**(json.loads(text) if text else {}), "status": status}
@@ -127,7 +127,7 @@ class Passers:
                 raise RuntimeError(f"another observer does not end: {self._one.log[-500:]}")
         elif now >= self._leaves:
             if self._number % 2:
-                self._one.signal(signal.SIGINT)
+                self._one.tell(signal.SIGINT)
                 self.ending = True
             else:
                 self._one.end(signal.SIGKILL, 60)
