@@ -44,6 +44,7 @@ class Window:
         self._steps: deque[Step] = deque()
         self._bytes = 0
         self._dropped_ns = 0
+        self._dropped_losses = Losses({})
         self._stacks: dict[int, tuple[str, ...]] = {}
 
     def add(self, step: Step) -> None:
@@ -62,8 +63,11 @@ class Window:
     def _drop(self) -> None:
         step = self._steps.popleft()
         self._bytes -= _size(step)
-        ended = step.time_ns if isinstance(step, Reading) else max(_column(step, "end_ns"),
-                                                                   default=0)
+        if isinstance(step, Reading):
+            self._dropped_losses = step.losses
+            ended = step.time_ns
+        else:
+            ended = max(_column(step, "end_ns"), default=0)
         self._dropped_ns = max(self._dropped_ns, ended)
 
     def cuts(self, divergence: Divergence, area: AreaFacts) -> Iterator[Cut]:
@@ -121,9 +125,9 @@ class Window:
     def _whole(self, area: AreaFacts) -> Cut:
         if not self._dropped_ns:
             return Cut(self._of_area(area, list(self._steps), Losses({})), "attach")
-        losses = next((step.losses for step in self._steps if isinstance(step, Reading)),
-                      Losses({}))
-        return Cut(self._of_area(area, list(self._steps), losses), "bound", self._dropped_ns)
+        # what the first reading here counts may have been lost here, or before
+        steps = self._of_area(area, list(self._steps), self._dropped_losses)
+        return Cut(steps, "bound", self._dropped_ns)
 
     def _of_area(self, area: AreaFacts, steps: list[Step], losses: Losses) -> tuple[Step, ...]:
         """What of the steps is about the area; losses count from those given."""

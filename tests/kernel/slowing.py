@@ -78,17 +78,26 @@ def _clean(base_pfn: int, count: int) -> int:
 
 def slow_tracer(event: str, times: int = 1) -> AbstractContextManager[None]:
     """The kernel function that has the event within, so often, takes long: a tracer of it does."""
-    return _attached(ProgramKind.RAW_TRACEPOINT, (
-        (0xb7, 6, 0, _READINGS // times),  # r6 = so many
-        (0x85, 0, 0, 5),          # bpf_ktime_get_ns()
-        (0x17, 6, 0, 1),          # r6 -= 1
-        (0x55, 6, -3, 0),         # again, unless r6 is 0
-        *_RETURN), event=event)
+    return _attached(ProgramKind.RAW_TRACEPOINT, _long(times), event=event)
+
+
+def slow_function(function: str) -> AbstractContextManager[None]:
+    """Each call of it takes long, and so does its caller."""
+    return _attached(ProgramKind.FENTRY, _long(), function=function)
 
 
 def another_tracer(function: str) -> AbstractContextManager[None]:
     """One that does nothing: as it comes and goes, the function gets another trampoline."""
     return _attached(ProgramKind.FENTRY, _RETURN, function=function)
+
+
+def _long(times: int = 1) -> Sequence[tuple[int, int, int, int]]:
+    """A program that reads the clock again and again."""
+    return ((0xb7, 6, 0, _READINGS // times),  # r6 = so many
+            (0x85, 0, 0, 5),   # bpf_ktime_get_ns()
+            (0x17, 6, 0, 1),   # r6 -= 1
+            (0x55, 6, -3, 0),  # again, unless r6 is 0
+            *_RETURN)
 
 
 @contextlib.contextmanager

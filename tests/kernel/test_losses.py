@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel.slowing import another_tracer
+from kernel.slowing import another_tracer, slow_function
 from kernel.stalling import draining_stalled, wait_inside
 from kernel.tools import AREA, PATIENCE_S, Area, Serve, key_of, load, vmstat, wait_for
 
@@ -107,17 +107,20 @@ def test_a_call_that_loses_its_return(area: Area, patched: bool, tmp_path: Path)
             assert area.alloc(pages)
             area.free(pages)
 
+    def lost() -> float:
+        with another_tracer("alloc_contig_range"):
+            time.sleep(0.05)
+        return serve.scrape()[key_of("cmaobs_losses_total", kind="stale_entries")]
+
     with Serve(tmp_path, "--attach", "fentry") as serve, ThreadPoolExecutor() as pool:
-        allocating = pool.submit(allocate)
-        try:
-            for _ in range(20):
-                with another_tracer("alloc_contig_range"):
-                    time.sleep(0.05)
-        finally:
-            over.set()
-        allocating.result(PATIENCE_S)
+        with slow_function("start_isolate_page_range"):  # which alloc_contig_range() calls
+            allocating = pool.submit(allocate)
+            try:
+                wait_for(lost)
+            finally:
+                over.set()
+            allocating.result(PATIENCE_S)
         after = serve.settled()
-        assert after[key_of("cmaobs_losses_total", kind="stale_entries")] > 0
         paths = {dict(labels)["path"]: value for (name, labels), value in after.items()
                  if name == "cma_alloc_total" and ("area", AREA) in labels}
         assert paths["contig"] > 0

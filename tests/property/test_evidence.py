@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from reference.mistakes import DEFECTS
 from reference.stream import IDENTITY, Stream
@@ -79,6 +79,7 @@ class Again:
 @settings(max_examples=60 * LONG, deadline=None)
 @given(st.integers(0, 1 << 20), st.sampled_from((1, 2, 4, 8)), st.sampled_from((0.0, 0.0, 0.03)),
        st.sampled_from((6000, 12000, 1 << 20)), st.floats(0.3, 1.0), st.booleans())
+@example(46638, 1, 0.03, 12000, 1.0, False)  # the record is lost after the bound
 def test_no_cut_of_a_lawful_history_diverges(
         seed: int, threads: int, lose: float, limit: int, share: float, at_rest: bool) -> None:
     stream = Stream(seed, threads, 60, lose=lose)
