@@ -28,7 +28,7 @@ def note(area: Area, frame: Frame, others: list[Frame], index: int) -> None:
                                       area.policy.merge)
     if (frame.look is Look.TAKE or (frame.whole and flight.operation.record.kind == Kind.SCAN)
             or (frame.look is Look.SEARCH and area.policy.by_extent)):
-        frame.pieces = tuple(pages.extents)
+        frame.pieces = pages.pieces
     if frame.whole:
         area.batch.begin(frame, others)
         frame.listed = pages.extents.noted

@@ -62,12 +62,13 @@ class Extents:
             after = self._pieces[self._firsts[at]]
             if after.first == first + pages and after.origin is origin:
                 pages += after.pages
+                until = max(until, after.until)
                 del self._pieces[self._firsts.pop(at)]
         if origin is not None and at:
             before = self._pieces[self._firsts[at - 1]]
             if before.first + before.pages == first and before.origin is origin:
                 first, pages = before.first, before.pages + pages
-                self._pieces[first] = Piece(first, pages, origin, since, until)
+                self._pieces[first] = Piece(first, pages, origin, since, max(until, before.until))
                 return
         self._firsts.insert(at, first)
         self._pieces[first] = Piece(first, pages, origin, since, until)
@@ -93,6 +94,18 @@ class Extents:
         self._firsts.insert(at, first)
         self._pieces[first] = Piece(first, pages, piece.origin, piece.since,
                                     max(piece.until, now))
+
+    def split(self, first: int, pages: int, origin: object, now: int) -> None:
+        """Of pages that a release listed, some may have left by now: the rest may have moved."""
+        for piece in self.within(first, pages):
+            if piece.origin is origin:
+                self._pieces[piece.first] = piece._replace(until=max(piece.until, now))
+
+    def blur(self, first: int, pages: int, origin: object) -> None:
+        """It is not certain which of these pages are one extent with others of the release."""
+        for piece in self.within(first, pages):
+            if piece.origin is origin:
+                self._pieces[piece.first] = piece._replace(origin=None)
 
     def within(self, first: int, pages: int) -> list[Piece]:
         """Pieces that share a page with the run, ascending."""

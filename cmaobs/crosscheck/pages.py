@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cmaobs.crosscheck.chain import Order, arrange
-from cmaobs.crosscheck.extents import Extents
+from cmaobs.crosscheck.extents import Extents, Piece
 from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE, Step
 from cmaobs.model import Policy
 from cmaobs.runs import bits, runs
@@ -23,6 +23,7 @@ Blame = Callable[[Step, int, int, str], None]  # step, pages, state they were in
 _ALL = (ALLOCATED, DEFERRED, FREE)
 _CHAIN = 4096  # steps on one page that are put in order together
 _KEPT = 65536  # steps that wait for others to end
+_EVER = 1 << 63  # ns
 
 
 class Pages:
@@ -76,6 +77,13 @@ class Pages:
     def deferred(self) -> int:
         """Pages that are certainly on the list, those touched now aside."""
         return self.may[DEFERRED] & ~self.unknown
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The list. What is left of an extent that a step which waits has split may be anywhere."""
+        waiting = {step.flight for step, _ in self._kept if step.to == DEFERRED}
+        return tuple(piece._replace(until=_EVER) if piece.origin in waiting else piece
+                     for piece in self.extents)
 
     @property
     def quiet(self) -> bool:
@@ -165,7 +173,8 @@ class Pages:
                 self.extents.remove(first, length, step.closes)
         elif step.to == DEFERRED:
             for first, length in runs(pages):
-                self.extents.add(first, length, step.flight, step.opens, step.closes)
+                self.extents.add(first, length, None if step.flight.vague else step.flight,
+                                 step.opens, step.closes)
 
     def _move(self, pages: int, to: int) -> None:
         for state in _ALL:
@@ -198,6 +207,15 @@ class Pages:
         for part, steps in alike:
             if steps:
                 self._order(part, steps)
+                self._split(steps)
+
+    def _split(self, steps: list[Step]) -> None:
+        """Steps were put in order: what they left of the extents they made."""
+        for step in steps:
+            for first, length in runs(step.pages) if step.to == DEFERRED else ():
+                if step.flight.vague:
+                    self.extents.blur(first, length, step.flight)
+                self.extents.split(first, length, step.flight, self.now)
 
     def _order(self, pages: int, steps: list[Step]) -> None:
         if any(step.flight.blind for step in steps):
@@ -246,7 +264,9 @@ class Pages:
         listing = [step for step in steps if step.to == DEFERRED]
         last = [step for step in order.steps if step.to == DEFERRED][-1]
         certain = all(s is last or s.hi < last.lo for s in listing)
-        origin = last.flight if certain else None
+        for step in () if certain else listing:
+            step.flight.vague = True
+        origin = None if last.flight.vague else last.flight
         since = last.opens if certain else min(s.opens for s in listing)
         until = last.closes if certain else max(s.closes for s in listing)
         for first, length in runs(pages):

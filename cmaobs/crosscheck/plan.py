@@ -91,9 +91,10 @@ class Flight:
     """An operation with its steps and frames.
 
     fault: (rule, expected, observed) where the records contradict the rules by themselves.
+    vague: of a release, which of its pages lie in the extent it made is not certain.
     """
 
-    __slots__ = ("blind", "fault", "frames", "operation", "steps", "whole")
+    __slots__ = ("blind", "fault", "frames", "operation", "steps", "vague", "whole")
 
     def __init__(self, operation: Operation, facts: AreaFacts, limit: int) -> None:
         record = operation.record
@@ -101,7 +102,7 @@ class Flight:
         self.steps: list[Step] = []
         self.frames: list[Frame] = []
         self.fault: tuple[str, str, str] | None = None
-        self.blind = False
+        self.blind = self.vague = False
         self.whole = Frame(self, record.start_ns, record.end_ns, Look.WHOLE)
         if record.kind == Kind.ALLOC:
             _alloc(self, facts)

@@ -11,6 +11,7 @@ from cmaobs.errors import RecordingWriteError
 from cmaobs.evidence.store import MARK, Store
 from cmaobs.evidence.window import Cut, Window
 from cmaobs.observe import Observer
+from cmaobs.runs import Run
 from cmaobs.source import Batch, Source
 from cmaobs.state import AreaFacts, Reading
 from cmaobs.verdict import Divergence, Verdict
@@ -86,16 +87,20 @@ class Keeper:
 
     def _keep(self, divergence: Divergence, reading: Reading) -> str:
         area = self._areas[divergence.area]
-        chosen, identity = None, dict[str, str]()
+        near = cut = None
+        identity = dict[str, str]()
         for cut in self._window.cuts(divergence, area):
             identity = self._described(divergence, cut)
-            chosen = cut
-            if self._reaches(divergence, area, cut, identity):
+            found = self._reached(divergence, area, cut, identity)
+            if _whole(divergence) in map(_whole, found):
                 break
+            near = near or (cut if found else None)
         else:
-            identity["reproduces"] = "no"
-        assert chosen is not None  # there is always the whole window
-        path = self._store.write(area, divergence.rule, reading.wall_s, identity, chosen.steps)
+            cut = near or cut
+            assert cut is not None  # there is always the whole window
+            identity = self._described(divergence, cut)
+            identity["reproduces"] = "yes" if near else "no"
+        path = self._store.write(area, divergence.rule, reading.wall_s, identity, cut.steps)
         return str(path)
 
     def _described(self, divergence: Divergence, cut: Cut) -> dict[str, str]:
@@ -109,18 +114,16 @@ class Keeper:
             identity["batch_probed"] = "no"
         return identity
 
-    def _reaches(self, divergence: Divergence, area: AreaFacts, cut: Cut,
-                 identity: Mapping[str, str]) -> bool:
-        """Whether replay of the cut comes to the same divergence."""
+    def _reached(self, divergence: Divergence, area: AreaFacts, cut: Cut,
+                 identity: Mapping[str, str]) -> list[Divergence]:
+        """The same divergence by replay of the cut; with less before, bounds may be wider."""
         source = _Steps(cut.steps, {**identity, MARK: divergence.rule}, (area,))
         observer = Observer(source, self._judge(source))
         for _ in observer.steps():
             pass
         verdict = observer.view.verdict
-        return verdict is not None and any(
-            (one.rule, one.at_ns, one.pages) == (divergence.rule, divergence.at_ns,
-                                                 divergence.pages)
-            for one in verdict.divergences)
+        return [one for one in (verdict.divergences if verdict is not None else ())
+                if _whole(one)[:3] == _whole(divergence)[:3]]
 
 
 class _Steps:
@@ -140,3 +143,8 @@ class _Steps:
 
 def _key(divergence: Divergence) -> Key:
     return divergence.area, divergence.rule, divergence.at_ns
+
+
+def _whole(divergence: Divergence) -> tuple[str, int, tuple[Run, ...], str, str]:
+    return (divergence.rule, divergence.at_ns, divergence.pages, divergence.expected,
+            divergence.observed)

@@ -27,33 +27,50 @@ struct scratch *new_scratch(void)
  * defer_count as read at entry: the list as it was at some instant between
  * the operations that had ended by then and this one.
  */
-static bool entry_fits(const struct op *ops, const struct rank *ranks, uint32_t level,
-		       const struct op *op)
+static bool entry_fits(const struct rank *ranks, uint32_t level, const struct op *op)
 {
 	for (uint32_t i = level;; i--) {
 		if (ranks[i].listed == op->r.defer_entry)
 			return true;
-		if (!i || ops[ranks[i - 1].op].hi < op->r.start_ns)
+		if (!i || ranks[i - 1].hi < op->r.start_ns)
 			return false;
 	}
 }
 
+/* Whether it read defer_count at return as it is now, until the next takes effect by latest. */
+static bool reads(const struct op *op, struct rank *rank, uint64_t listed, uint64_t latest)
+{
+	uint64_t from = op->n_calls ? op->calls[op->n_calls - 1].end_ns : op->r.start_ns;
+
+	if (op->r.defer_exit != listed || from > latest)
+		return false;
+	if (rank->hi > op->r.end_ns)
+		rank->hi = op->r.end_ns;
+	if (rank->lo < from)
+		rank->lo = from;
+	return true;
+}
+
 /* And as read at return: the list at an instant before whatever began later. */
 static bool exits_fit(const struct op *ops, struct rank *rank, const struct rank *before,
-		      uint32_t placed, uint64_t listed)
+		      uint32_t placed, uint64_t listed, uint64_t latest)
 {
+	uint64_t lo = ops[placed].lo;
 	uint32_t n = 0;
 
+	if (before && lo < before->lo)
+		lo = before->lo;
+	rank->lo = lo;
+	rank->hi = ops[placed].hi;
 	for (uint32_t i = 0; before && i < before->n_waiting; i++) {
 		const struct op *op = &ops[before->waiting[i]];
 
-		if (ops[placed].lo > op->r.end_ns)
+		if (lo > op->r.end_ns)
 			return false;
-		if (op->r.defer_exit == listed)
-			continue;
-		rank->waiting[n++] = before->waiting[i];
+		if (!reads(op, rank, listed, latest))
+			rank->waiting[n++] = before->waiting[i];
 	}
-	if (ops[placed].r.defer_exit != listed) {
+	if (!reads(&ops[placed], rank, listed, latest)) {
 		if (n == WAITING)
 			return false;
 		rank->waiting[n++] = placed;
@@ -62,16 +79,25 @@ static bool exits_fit(const struct op *ops, struct rank *rank, const struct rank
 	return true;
 }
 
-/* The next to try at this place: by hi, of those that nothing must come before. */
-static uint32_t candidate(const struct op *ops, uint32_t n, uint32_t first, const uint8_t *used,
-			  uint32_t tried)
+/* By when the next must have taken effect, of those that are not used. */
+static uint64_t latest_of(const struct op *ops, uint32_t n, uint32_t first, const uint8_t *used)
 {
-	uint64_t latest = UINT64_MAX, after = tried == NONE ? 0 : ops[tried].hi;
-	uint32_t best = NONE;
+	uint64_t latest = UINT64_MAX;
 
 	for (uint32_t i = first; i < n && ops[i].r.start_ns <= latest; i++)
 		if (!used[i] && ops[i].hi < latest)
 			latest = ops[i].hi;
+	return latest;
+}
+
+/* The next to try at this place: by hi, of those that nothing must come before. */
+static uint32_t candidate(const struct op *ops, uint32_t n, uint32_t first, const uint8_t *used,
+			  uint32_t tried)
+{
+	uint64_t latest = latest_of(ops, n, first, used);
+	uint64_t after = tried == NONE ? 0 : ops[tried].hi;
+	uint32_t best = NONE;
+
 	for (uint32_t i = first; i < n && ops[i].r.start_ns <= latest; i++) {
 		if (used[i] || ops[i].lo > latest)
 			continue;
@@ -102,19 +128,20 @@ static bool flushes_apart(const struct op *ops, uint32_t n)
 	return true;
 }
 
-/* Where two releases of a page overlap, which of them listed it last is not certain. */
+/* Where two releases of a page overlap, which of them made which extents is not certain. */
 static void blur(struct area *a, const struct op *ops, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		for (uint32_t j = i + 1; j < n && ops[j].r.start_ns <= ops[i].r.end_ns; j++) {
-			uint64_t from, to;
+			uint64_t one = ops[i].at, one_end = one + ops[i].r.count;
+			uint64_t other = ops[j].at, other_end = other + ops[j].r.count;
+			uint64_t from = one < other ? one : other;
+			uint64_t to = one_end > other_end ? one_end : other_end;
 
-			if (ops[i].deed != DEFER || ops[j].deed != DEFER)
+			if (ops[i].deed != DEFER || ops[j].deed != DEFER || one >= other_end ||
+			    other >= one_end)
 				continue;
-			from = ops[i].at > ops[j].at ? ops[i].at : ops[j].at;
-			to = ops[i].at + ops[i].r.count < ops[j].at + ops[j].r.count ?
-				ops[i].at + ops[i].r.count : ops[j].at + ops[j].r.count;
-			for (uint64_t p = 0; from < to && p < a->n_pieces; p++) {
+			for (uint64_t p = 0; p < a->n_pieces; p++) {
 				struct lane_piece *piece = &a->pieces[p];
 
 				if (piece->first >= to || from >= piece->first + piece->pages)
@@ -163,12 +190,14 @@ static bool arrange(struct scratch *scratch, struct area *a, struct op *ops, uin
 		rank->op = next;
 		if (!apply(a, &ops[next], rank))
 			continue;
-		if (!entry_fits(ops, ranks, level, &ops[next]) ||
-		    !exits_fit(ops, rank, level ? rank - 1 : NULL, next, a->listed)) {
+		used[next] = 1;
+		if (!entry_fits(ranks, level, &ops[next]) ||
+		    !exits_fit(ops, rank, level ? rank - 1 : NULL, next, a->listed,
+			       latest_of(ops, n, first, used))) {
 			take_back(a, &ops[next], rank);
+			used[next] = 0;
 			continue;
 		}
-		used[next] = 1;
 		while (first < n && used[first])
 			first++;
 		ranks[++level].tried = NONE;

@@ -37,6 +37,7 @@ struct rank {
 	struct lane_piece *flushed;
 	uint64_t n_flushed;
 	uint64_t listed;	/* before */
+	uint64_t hi, lo;	/* it took effect by hi, and the next one not before lo */
 	uint16_t waiting[WAITING];
 	uint32_t n_waiting;
 };

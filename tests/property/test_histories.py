@@ -106,7 +106,8 @@ def test_losses_are_never_divergences(threads: int, late: bool) -> None:
 
 def test_small_worlds_against_every_order() -> None:
     found: Counter[str] = Counter()
-    for seed in range(3000 * LONG):
+    found_before = (225406,)  # a part of a release was hit before the release was placed whole
+    for seed in (*range(3000 * LONG), *found_before):
         result = compare(seed)
         assert result != "lawful diverge", f"unsound: reference.small seed {seed}"
         found[result] += 1

@@ -37,7 +37,8 @@ def test_it_was_compiled() -> None:
 
 def test_what_it_explains_is_lawful() -> None:
     seen: Counter[str] = Counter()
-    for seed in range(7_000_000, 7_000_000 + 3000 * LONG):
+    found_before = (7006945, 7008702, 7229095)  # reads of defer_count that no one order allows
+    for seed in (*range(7_000_000, 7_000_000 + 3000 * LONG), *found_before):
         _, made = world(seed)
         checker = judge(made, raw=True)
         outcome = checker.verdict().outcome
@@ -47,7 +48,8 @@ def test_what_it_explains_is_lawful() -> None:
             continue
         whole = checker.stats["explained"] == len(made[1])
         assert not (truth and outcome is Outcome.DIVERGE), seed
-        assert truth or not whole or outcome is not Outcome.AGREE, seed
+        if whole and outcome is Outcome.AGREE and not truth:  # the list's order is not its own
+            assert lawful(made[1], begin(made[0]), made[2], ordered=False), seed
         seen[f"{'lawful' if truth else 'faulty'} {'explained' if whole else 'left'}"] += 1
         seen["overlapping"] += checker.stats["explained_overlapping"] > 0
     assert seen["lawful explained"] > 200

@@ -61,7 +61,7 @@ class Contradiction(Exception):
 
 
 def micro(op: Operation, facts: AreaFacts) -> list[Timed]:
-    """The steps in program order, between two reads of defer_count."""
+    """The steps in program order, between two reads of defer_count: outside of any call."""
     r = op.record
     steps: list[Timed]
     if r.kind == Kind.ALLOC:
@@ -87,8 +87,9 @@ def micro(op: Operation, facts: AreaFacts) -> list[Timed]:
         if op.calls and (r.ret or r.count):
             raise Contradiction("R6")
         steps += _gives(op.calls)
-    return [Timed(r.start_ns, r.end_ns, Read(r.defer_entry)), *steps,
-            Timed(r.start_ns, r.end_ns, Read(r.defer_exit, r.batch))]
+    over = max((c.end_ns for c in op.calls), default=r.start_ns)
+    return [Timed(r.start_ns, _first(op.calls, r.end_ns), Read(r.defer_entry)), *steps,
+            Timed(over, max(over, r.end_ns), Read(r.defer_exit, r.batch))]
 
 
 def _first(calls: tuple[Record, ...] | list[Record], end: int) -> int:
