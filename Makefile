@@ -70,8 +70,13 @@ lint: setup-test
 		deploy/debian/postrm tests/sanitized tests/soak/run .ci/run
 
 ## make test-unit     no kernel needed
+# The same examples each time: what fails is of the change, not of the day.
 test-unit: setup-test
-	$(PYTEST) -n auto -m "not vm" tests/unit tests/property tests/vm
+	$(PYTEST) -n auto --hypothesis-profile=ci -m "not vm" tests/unit tests/property tests/vm
+
+## make test-random   tests/property with other examples each time, and LONG=N times as many (12: 7 minutes)
+test-random: setup-test
+	CMAOBS_LONG=$(or $(LONG),12) $(PYTEST) -n auto tests/property
 
 ## make test-page     the page at / in a real Chromium, from recordings; no kernel needed
 test-page: setup-test
