@@ -17,8 +17,8 @@ from cmaobs.events import SILENT
 from cmaobs.guard import Guard
 from cmaobs.kernel import facts as kernel_facts
 from cmaobs.kernel import (
-    findings,
     held,
+    identity,
     loader,
     page_flags,
     page_owner,
@@ -27,6 +27,7 @@ from cmaobs.kernel import (
     stacks,
     stayed,
 )
+from cmaobs.kernel.again import Again
 from cmaobs.kernel.areas import AreaReader
 from cmaobs.kernel.at_attach import AtAttach
 from cmaobs.kernel.counts import CountReader
@@ -43,7 +44,6 @@ from cmaobs.state import AreaFacts, Losses, Reading, Withheld
 
 _CONFIG = wire.Layout("cmaobs_config")
 _LOOK_S, _LOOKS_S = 0.01, 2.0  # between two looks for what was in flight at attach; in all
-_BLIND_NS = 5_000_000_000  # taken to be over by then, where it cannot be looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Session:
         before = AtAttach(self._options.root, operations, self._flight.followed,
                           self._reader.running)
         if before.trouble:
-            self._attached_ns = time.monotonic_ns() + _BLIND_NS
+            self._attached_ns = time.monotonic_ns() + identity.BLIND_NS
             return before
         ends = time.monotonic() + _LOOKS_S
         while before.left and time.monotonic() < ends:
@@ -149,7 +149,7 @@ class Session:
         less = self._hold()
         if self._before is not None and self._before.left:
             self._before.give_up("privileges were dropped")
-            self._attached_ns = time.monotonic_ns() + _BLIND_NS
+            self._attached_ns = time.monotonic_ns() + identity.BLIND_NS
             less.append("operations in flight at attach: cannot be looked for any longer")
         kept = privileges.drop(name, self._usable)
         less += [f"{capability} is kept: this kernel lets nobody else read maps"
@@ -181,27 +181,8 @@ class Session:
     @property
     def identity(self) -> Mapping[str, str]:
         """Kernel and observer, as label values."""
-        notes = self._plan.notes
-        if self._before is not None and self._before.trouble:
-            notes += ("operations in flight at attach: cannot be told, taken to end within "
-                      f"{_BLIND_NS // 10**9} s: {self._before.trouble}",)
-        return {"release": self._facts.release, "machine": self._facts.machine,
-                "patched": "yes" if self._plan.patched else "no",
-                "batch_probed": "yes" if "batch" in self._plan.functions else "no",
-                **({"policy_probed": "yes" if "policy" in self._plan.functions else "no"}
-                   if "CMA_POLICY" in self._plan.defines else {}),
-                "unseen": ",".join(handler for handler in ("scan", "batch")
-                                       if self._plan.patched and handler not in
-                                       self._plan.functions),
-                "stacks": "yes" if self._stacks else "no",
-                **({"phases": ",".join(findings.phases(self._facts))}
-                   if self._options.phases else {}),
-                "attach": self._loaded.attach if self._options.probes else "none",
-                "clocksource": self._facts.clocksource,
-                "probes": str(len(self._loaded.attached)),
-                "compile_seconds": f"{self._loaded.compile_seconds:.3f}",
-                "attached_ns": str(self._attached_ns),
-                "notes": "; ".join(notes)}
+        return identity.of(self._facts, self._plan, self._loaded, self._options.phases,
+                           self._attached_ns, self._before.trouble if self._before else "")
 
     @property
     def areas(self) -> tuple[AreaFacts, ...]:
@@ -209,8 +190,12 @@ class Session:
         return self._reader.areas
 
     def steps(self) -> Iterator[Batch | Reading]:
-        """Endless until close(): a batch each poll_s, a reading each reading_s."""
+        """Endless until close(): a batch each poll_s, a reading each reading_s.
+
+        Behind a loss readings come each poll_s too, until they tell all again.
+        """
         self._ring.start()
+        again = Again()
         due = 0.0
         while not self._stopped:
             if self._options.max_rate and \
@@ -218,7 +203,10 @@ class Session:
                 self._arm()
             if time.monotonic() >= due:
                 due = time.monotonic() + self._options.reading_s
-                yield from self._reading_steps()
+                for step in self._reading_steps():
+                    if isinstance(step, Reading) and again.wanted(step):
+                        due = 0.0
+                    yield step
             else:
                 yield self._batch(self._flight.advance())
             if not self._stopped:
