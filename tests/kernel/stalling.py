@@ -22,10 +22,14 @@ def draining_stalled() -> Iterator[None]:
     """No work item runs on the last CPU: lru_cache_disable() waits, and no signal wakes it.
 
     It waits for CPUs with pages to drain only. Whether the last one has any is seen by another
-    task that drains, and waits until the end.
+    task that drains, and waits until the end. Since Linux 6.12 a CPU serves those who starve, too.
     """
-    _RT_RUNTIME.write_text("-1")
     last = max(os.sched_getaffinity(0))
+    server = Path(f"/sys/kernel/debug/sched/fair_server/cpu{last}/runtime")
+    served = server.read_text() if server.exists() else ""
+    _RT_RUNTIME.write_text("-1")
+    if served:
+        server.write_text("0")
     spin = ["taskset", "-c", str(last), "chrt", "-f", "50", "sh", "-c", "while :; do :; done"]
     stalled = False
     try:
@@ -46,6 +50,8 @@ def draining_stalled() -> Iterator[None]:
                     hog.kill()
             drain.wait(PATIENCE_S)
     finally:
+        if served:
+            server.write_text(served)
         _RT_RUNTIME.write_text("950000")
 
 

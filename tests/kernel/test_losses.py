@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cmaobs.kernel import facts, plan
 from kernel.slowing import another_tracer, slow_function
 from kernel.stalling import draining_stalled, wait_inside
 from kernel.tools import AREA, PATIENCE_S, Area, Serve, key_of, load, vmstat, wait_for
@@ -107,13 +108,15 @@ def test_a_call_that_loses_its_return(area: Area, patched: bool, tmp_path: Path)
             assert area.alloc(pages)
             area.free(pages)
 
+    contig = plan.make(facts.probe("/"), "fentry").functions["contig"]
+
     def lost() -> float:
-        with another_tracer("alloc_contig_range"):
+        with another_tracer(contig):
             time.sleep(0.05)
         return serve.scrape()[key_of("cmaobs_losses_total", kind="stale_entries")]
 
     with Serve(tmp_path, "--attach", "fentry") as serve, ThreadPoolExecutor() as pool:
-        with slow_function("start_isolate_page_range"):  # which alloc_contig_range() calls
+        with slow_function("start_isolate_page_range"):  # which it calls
             allocating = pool.submit(allocate)
             try:
                 wait_for(lost)
