@@ -26,7 +26,7 @@ from cmaobs.phases import decode as decode_phased
 from cmaobs.recording import RecordingSource
 from cmaobs.source import Batch
 from kernel.pinning import lent, pinned_page
-from kernel.slowing import clean_cache, slow_tracer
+from kernel.slowing import clean_cache, slow_function, slow_tracer
 from kernel.stalling import draining_stalled, wait_inside
 from kernel.starving import without_memory
 from kernel.tools import AREA, PATIENCE_S, Area, Sample, Serve, cli
@@ -87,7 +87,8 @@ class Scene:
         for _ in range(3):
             self.area.batch(64)
             self.area.blocks(8, self.count // 2)
-            assert self.area.alloc(FLUSHES)
+            with slow_function("free_contig_range"):
+                assert self.area.alloc(FLUSHES)
             self.area.batch(0)
             self._reset()
 

@@ -82,8 +82,11 @@ def slow_tracer(event: str, times: int = 1) -> AbstractContextManager[None]:
 
 
 def slow_function(function: str) -> AbstractContextManager[None]:
-    """Each call of it takes long, and so does its caller."""
-    return _attached(ProgramKind.FENTRY, _long(), function=function)
+    """Each call of it takes long, and so does its caller.
+
+    At its end: what is attached later runs earlier, so tracers of before see it return after that.
+    """
+    return _attached(ProgramKind.FEXIT, _long(), function=function)
 
 
 def another_tracer(function: str) -> AbstractContextManager[None]:
