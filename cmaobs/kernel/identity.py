@@ -25,15 +25,15 @@ def of(facts: Facts, plan: Plan, loaded: Loaded, phases: bool, attached_ns: int,
                   f"{BLIND_NS // 10**9} s: {trouble}",)
     unseen = [handler for handler in ("scan", "batch")
               if plan.patched and handler not in plan.functions]
-    found = {"release": facts.release, "machine": facts.machine,
-             "patched": _yes(plan.patched),
-             "batch_probed": _yes("batch" in plan.functions)}
-    if "CMA_POLICY" in plan.defines:
-        found["policy_probed"] = _yes("policy" in plan.functions)
-    found |= {"unseen": ",".join(unseen), "stacks": _yes(STACKS in loaded.maps)}
-    if phases:
-        found["phases"] = ",".join(findings.phases(facts))
-    return {**found,
+    policy = {"policy_probed": _yes("policy" in plan.functions)}
+    phased = {"phases": ",".join(findings.phases(facts))}
+    return {"release": facts.release, "machine": facts.machine,
+            "patched": _yes(plan.patched),
+            "batch_probed": _yes("batch" in plan.functions),
+            **(policy if "CMA_POLICY" in plan.defines else {}),
+            "unseen": ",".join(unseen),
+            "stacks": _yes(STACKS in loaded.maps),
+            **(phased if phases else {}),
             "attach": loaded.attach if loaded.attached else "none",
             "clocksource": facts.clocksource,
             "probes": str(len(loaded.attached)),

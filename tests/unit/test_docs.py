@@ -72,9 +72,9 @@ def test_the_recording_reference_has_every_member() -> None:
 def test_the_recording_reference_has_every_key_of_the_identity() -> None:
     """As the live source and the keeper of evidence write them in their code."""
     text = (DOCS / "recording.md").read_text()
-    source = (ROOT / "cmaobs" / "kernel" / "session.py").read_text()
+    source = (ROOT / "cmaobs" / "kernel" / "identity.py").read_text()
     (identity,) = (node for node in ast.walk(ast.parse(source))
-                   if isinstance(node, ast.FunctionDef) and node.name == "identity")
+                   if isinstance(node, ast.FunctionDef) and node.name == "of")
     keys = [key.value for node in ast.walk(identity) if isinstance(node, ast.Dict)
             for key in node.keys if isinstance(key, ast.Constant)]
     assert len(keys) > 10

@@ -70,12 +70,13 @@ def test_an_address_tells_the_area_without_a_division(size: int) -> None:
         assert index(other) >= plan.MAX_AREAS
 
 
-def test_an_areas_policy_is_read_and_its_writes_are_seen() -> None:
-    made = plan.make(facts("6.1.192-policy"))
+@pytest.mark.parametrize("release", ["6.1.192", "6.12.117"])
+def test_an_areas_policy_is_read_and_its_writes_are_seen(release: str) -> None:
+    made = plan.make(facts(f"{release}-policy"))
     assert made.functions["policy"] == "cma_defer_set_policy"
     assert made.defines["CMA_POLICY"] == made.structs["cma"]["policy"]
     assert (made.attach, made.notes) == ("fentry", ())
-    before = plan.make(facts("6.1.192-patched"))
+    before = plan.make(facts(f"{release}-patched"))
     assert "CMA_POLICY" not in before.defines
     assert "policy" not in before.functions
 
