@@ -168,7 +168,7 @@ OPTIONS = (
     Option("listen", "HOST:PORT", _address, "serve here (default 127.0.0.1:9759); fd:3 is a "
            "socket that systemd hands over"),
     Option("attach", "HOW", _attach, "auto, kprobe or fentry (default auto: fentry where the "
-           "kernel offers it)"),
+           "kernel offers it and no other tracer has it)"),
     Option("interval", "TIME", _seconds(0.1, 3600), "time between readings (default 500ms)"),
     Option("duration", "TIME", _seconds(0.1, 366 * 86400), "end after this (default: run until "
            "interrupted; check: 10s)"),

@@ -48,7 +48,8 @@ class Facts:
     structs are absent. typed: names of the arguments of the functions that BTF describes.
     btf_error: why there is no BTF, or "".
     areas: names below /sys/kernel/mm/cma, None without CMA_SYSFS. policies: of those that have one,
-    as far as their files may be read.
+    as far as their files may be read. direct: functions that another tracer has by fentry or
+    fexit, as far as tracefs may be read.
     """
 
     release: str
@@ -67,6 +68,7 @@ class Facts:
     capabilities: int
     lockdown: str
     policies: Mapping[str, str] = field(default_factory=dict)
+    direct: tuple[str, ...] = ()
 
 
 def probe(root: str | os.PathLike[str] = "/") -> Facts:
@@ -98,6 +100,7 @@ def probe(root: str | os.PathLike[str] = "/") -> Facts:
         lockdown=_lockdown(base / "sys/kernel/security/lockdown"),
         policies={file.parent.name: policy for file in sorted(sysfs.glob("*/policy"))
                   if (policy := _text(file))},
+        direct=_direct(_text(base / "sys/kernel/tracing/enabled_functions")),
     )
 
 
@@ -156,6 +159,12 @@ def _headers(base: Path, release: str) -> str:
 def _capabilities(path: Path) -> int:
     match = re.search(r"^CapEff:\s*([0-9a-f]+)$", _text(path), re.MULTILINE)
     return int(match[1], 16) if match else 0
+
+
+def _direct(enabled: str) -> tuple[str, ...]:
+    """Functions of ours that are entered by a direct call: D in kernel/trace/ftrace.c, t_show()."""
+    names = re.findall(r"^(\S+) \(\d+\)[ A-Z]* D\b", enabled, re.MULTILINE)
+    return tuple(sorted(set(names) & {*FUNCTIONS, *INNER}))
 
 
 def _lockdown(path: Path) -> str:

@@ -128,6 +128,9 @@ def fentry(facts: Facts) -> Finding:
     if untyped:
         return Finding("fentry", "missing", f"BTF does not describe {', '.join(untyped)}",
                        "kprobes are used instead")
+    if facts.direct:
+        return Finding("fentry", "ok", f"available; another tracer has {', '.join(facts.direct)}, "
+                       "whose returns it would miss: kprobes are used unless told otherwise")
     return Finding("fentry", "ok", "available")
 
 

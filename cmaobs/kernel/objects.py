@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _FORMAT = "1"
-_KEPT = 16  # files in the directory; each takes 100 to 190 KB
+_KEPT = 32  # files in the directory; each takes 60 to 220 KB
 
 
 class Map(NamedTuple):

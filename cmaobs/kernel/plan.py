@@ -95,6 +95,9 @@ def make(facts: Facts, attach: Attach = "auto", phases: bool = False) -> Plan:
     fentry = findings.fentry(facts)
     if attach == "fentry" and fentry.state != "ok":
         raise UnsupportedError(f"fentry: {fentry.detail}", "use --attach kprobe")
+    beside = [f"fentry: {fentry.detail}"] if attach == "auto" and facts.direct else []
+    if attach == "auto" and (fentry.state != "ok" or beside):
+        attach = "kprobe"
     patched = findings.deferral(facts).state == "ok"
     functions = {handler: name for handler, name in chosen(facts).items()
                  if patched or handler not in (*DEFERRAL, POLICY)}
@@ -113,7 +116,7 @@ def make(facts: Facts, attach: Attach = "auto", phases: bool = False) -> Plan:
     max_areas = min(facts.span // cma[""], MAX_AREAS) or MAX_AREAS
     ranges = _ranges(facts.structs)
     return Plan(
-        attach="kprobe" if attach == "kprobe" or fentry.state != "ok" else "fentry",
+        attach="kprobe" if attach == "kprobe" else "fentry",
         fallback=attach == "auto",
         functions=functions, phases=inner,
         tracepoints={program: row.event for program, row in tracepoints.items()},
@@ -129,8 +132,8 @@ def make(facts: Facts, attach: Attach = "auto", phases: bool = False) -> Plan:
         dmabuf_list=findings.dmabuf_list(facts),
         cma_heap_ops=facts.symbols.get("cma_heap_buf_ops", 0),
         cma_mutex=facts.symbols.get(MUTEX, 0),
-        notes=tuple(f"{f.feature}: {f.detail}" for f in found
-                    if f.state in ("missing", "limited")))
+        notes=(*(f"{f.feature}: {f.detail}" for f in found
+                 if f.state in ("missing", "limited")), *beside))
 
 
 def _ranges(structs: Mapping[str, Mapping[str, int]]) -> Ranges:

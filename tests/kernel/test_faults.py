@@ -89,7 +89,8 @@ def test_what_was_compiled_needs_no_compiler(area: Area, serve: Serve, tmp_path:
     """A device without bcc can be given the cache of one that has it."""
     (tmp_path / "bcc.py").write_text("raise ImportError('there is no bcc here')\n")
     (tmp_path / "run").mkdir()
-    with Serve(tmp_path / "run", environment={"PYTHONPATH": str(tmp_path)}) as one:
+    with Serve(tmp_path / "run", "--attach", serve.attached(),
+               environment={"PYTHONPATH": str(tmp_path)}) as one:
         assert one.scrape()[key_of("cmaobs_compile_duration_seconds")] == 0
         exactly(area, one, 2)
     denied = subprocess.run([*CMAOBS, "check", "--duration", "1s"], capture_output=True, text=True,

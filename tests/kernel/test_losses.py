@@ -130,3 +130,34 @@ def test_a_call_that_loses_its_return(area: Area, patched: bool, tmp_path: Path)
         assert not paths.get("hit")
         assert after[key_of("cmaobs_model_verdict", verdict="diverge")] == 0
         agrees_again(serve, area)
+
+
+def test_a_second_observer_takes_no_return_from_the_first(area: Area, tmp_path: Path) -> None:
+    """It comes and goes by kprobes, whatever the first has; then fentry is free again."""
+    over = threading.Event()
+
+    def allocate() -> None:
+        while not over.is_set():
+            assert area.alloc(64)
+            area.free(64)
+
+    ways = [tmp_path / name for name in ("first", "second", "third")]
+    for way in ways:
+        way.mkdir()
+    with Serve(ways[0]) as first, ThreadPoolExecutor() as pool:
+        allocating = pool.submit(allocate)
+        try:
+            with Serve(ways[1]) as second:
+                assert second.attached() == "kprobe"
+                second.settled()
+            assert "verdict: agree" in second.output()
+        finally:
+            over.set()
+        allocating.result(PATIENCE_S)
+        losses = {dict(labels)["kind"]: value for (name, labels), value in first.settled().items()
+                  if name == "cmaobs_losses_total"}
+        assert not any(losses.values()), losses
+        usual = first.attached()
+        agrees_again(first, area)
+    with Serve(ways[2]) as third:
+        assert third.attached() == usual

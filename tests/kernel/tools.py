@@ -185,6 +185,11 @@ class Serve:
                 for family in text_string_to_metric_families(self.get("/metrics"))
                 for sample in family.samples}
 
+    def attached(self) -> str:
+        """kprobe or fentry."""
+        return next(dict(labels)["attach"] for name, labels in self.scrape()
+                    if name == "cmaobs_info")
+
     def settled(self) -> dict[Sample, float]:
         """A scrape that was read after now: two readings have been made since."""
         key = key_of("cmaobs_readings_total")

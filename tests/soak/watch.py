@@ -113,9 +113,8 @@ class Passers:
         now = time.monotonic()
         if self._one is None:
             if now >= self._due:
-                way = ("fentry", "kprobe")[self._number // 2 % 2]
                 self._one = Watcher(self._directory, "passer", "check", "--duration", "1h",
-                                    "--attach", way, nice=5)
+                                    nice=5)
                 self._leaves = 0.0
         elif not self._leaves:
             if self._one.attached:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from golden.captures import facts, without
 
 from cmaobs.errors import CmaobsError, PrivilegeError, UnsupportedError
 from cmaobs.kernel import findings, handlers, plan
-from cmaobs.kernel.facts import Facts
+from cmaobs.kernel.facts import Facts, probe
 
 
 def states(one: Facts) -> dict[str, str]:
@@ -163,6 +164,31 @@ def test_kprobes_where_asked_for_or_no_fentry() -> None:
         plan.make(old, "fentry")
     untyped = dataclasses.replace(one, typed=without(one.typed, "free_contig_range"))
     assert plan.make(untyped).attach == "kprobe"
+
+
+def test_kprobes_beside_another_tracer_that_has_fentry() -> None:
+    one = facts("6.1.192-patched", direct=("cma_alloc",))
+    made = plan.make(one)
+    assert made.attach == "kprobe"
+    (note,) = made.notes
+    assert "another tracer has cma_alloc" in note
+    assert findings.fentry(one).state == "ok"
+    assert plan.make(one, "fentry").attach == "fentry"
+    assert not plan.make(one, "kprobe").notes
+
+
+@pytest.mark.parametrize("flags", ["R   D", "R   D   M "])
+def test_what_another_tracer_has_is_read_of_tracefs(tmp_path: Path, flags: str) -> None:
+    """As 6.1.192 and 6.12.117 have it, and functions that are traced without a direct call."""
+    (tmp_path / "proc").mkdir()
+    file = tmp_path / "sys/kernel/tracing/enabled_functions"
+    file.parent.mkdir(parents=True)
+    ours = "tramp: ftrace_regs_caller+0x0/0x58 (call_direct_funcs+0x0/0x30)"
+    file.write_text(f"cma_alloc (1) {flags}\t{ours}\n"
+                    "\tdirect-->bpf_trampoline_6442487018+0x0/0x1000\n"
+                    "cma_release (1) R   I     \ttramp: 0xffffffffc0000000\n"
+                    f"vfs_read (1) {flags}\t{ours}\n")
+    assert probe(tmp_path).direct == ("cma_alloc",)
 
 
 def test_a_patch_without_our_batch_function_is_observed() -> None:
