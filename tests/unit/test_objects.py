@@ -82,11 +82,11 @@ def test_where_nothing_can_be_kept_it_is_made_each_time(tmp_path: Path) -> None:
 
 
 def test_the_oldest_go(directory: Path) -> None:
-    for number in range(20):
+    for number in range(36):
         Cache(directory).get(f"{number}", Making())
         os.utime(directory / f"{number}.json", (number, number))
     kept = {path.stem for path in directory.iterdir()}
-    assert kept == {str(number) for number in range(4, 20)}
+    assert kept == {str(number) for number in range(4, 36)}
 
 
 def test_descriptors_are_put_in() -> None:
