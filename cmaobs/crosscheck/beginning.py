@@ -19,7 +19,7 @@ def note(area: Area, frame: Frame, others: list[Frame], index: int) -> None:
         flight.blind = True
     frame.maybe = pages.may[DEFERRED]
     frame.deferred = pages.deferred
-    frame.clear, frame.set = pages.clear, pages.set
+    frame.clear, frame.set = pages.marks.clear, pages.marks.set
     frame.opened = pages.open
     frame.index = index
     call = frame.call

@@ -39,7 +39,7 @@ class Glance:
         self.flights = flights
         pages = area.pages
         self.index = index
-        self.set, self.clear = pages.set, pages.clear
+        self.set, self.clear = pages.marks.set, pages.marks.clear
         self.deferred, self.maybe = pages.deferred, pages.may[DEFERRED]
         self.opened = pages.open
         self.faults = area.faults
@@ -99,9 +99,9 @@ def _learn(area: Area, state: AreaState, busy: int, marked: int) -> None:
     pages, facts = area.pages, area.facts
     every = bits(0, facts.count >> facts.order_per_bit)
     held = rest.bitmap(state)
-    fresh = every & ~marked & ~(pages.set | pages.clear)
-    pages.set |= fresh & held
-    pages.clear |= fresh & ~held
+    fresh = every & ~marked & ~(pages.marks.set | pages.marks.clear)
+    pages.marks.set |= fresh & held
+    pages.marks.clear |= fresh & ~held
     if facts.order_per_bit:
         area.pace.passed_over("more than one page to a bit")
         return
@@ -110,7 +110,7 @@ def _learn(area: Area, state: AreaState, busy: int, marked: int) -> None:
         pages.may[kind] = pages.may[kind] & ~new | some
     pages.may[DEFERRED] &= ~new
     pages.unknown &= ~new
-    if pages.unknown or pages.set | pages.clear != every:
+    if pages.unknown or pages.marks.set | pages.marks.clear != every:
         area.pace.passed_over("the state was being learned")
         return
     area.learned(state)

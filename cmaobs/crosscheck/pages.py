@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What is known of an area's pages and bits, and how steps change it.
+"""What is known of an area's pages, and how steps change it.
 
 ``may[s]`` holds the pages that may be in state s. A step on pages that no
 other step overlaps is applied when it closes. Where steps overlap on a page,
@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from cmaobs.crosscheck.chain import Order, arrange
 from cmaobs.crosscheck.extents import Extents, Piece
+from cmaobs.crosscheck.marks import Marks
 from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE, Step
 from cmaobs.model import Policy
 from cmaobs.runs import bits, runs
@@ -39,7 +40,7 @@ class Pages:
         self._blame = blame
         self._open: list[Step] = []
         self._busy = self._clash = 0
-        self._busy_bits = self._clash_bits = 0
+        self.marks = Marks()
         self._kept: list[tuple[Step, int]] = []
         self.forget()
 
@@ -47,7 +48,7 @@ class Pages:
         """Every page may be anything from now on."""
         self.may = [self.full, self.full, self.full]
         self.unknown = self.full
-        self.set = self.clear = 0
+        self.marks.forget()
         self.taint = 0
         self.extents.clear()
 
@@ -94,20 +95,17 @@ class Pages:
         """A step may take effect from now on."""
         self._clash |= self._busy & step.pages
         self._busy |= step.pages
-        self._clash_bits |= self._busy_bits & step.bits
-        self._busy_bits |= step.bits
+        self.marks.begin(step)
         self._open.append(step)
 
     def end(self, step: Step) -> None:
         """A step has taken effect by now."""
         self._open.remove(step)
-        busy = busy_bits = 0
+        busy = 0
         for other in self._open:
             busy |= other.pages
-            busy_bits |= other.bits
-        self._busy, self._busy_bits = busy, busy_bits
-        if step.bits:
-            self._mark(step)
+        self._busy = busy
+        self.marks.end(step, self._open)
         if not step.pages:
             return
         if not step.pages & (busy | self._clash):
@@ -129,25 +127,6 @@ class Pages:
         for _, pages in self._kept:
             self._lose(pages)
         self._kept.clear()
-
-    def _mark(self, step: Step) -> None:
-        """Each lawful step on a bit turns it over, so order does not matter."""
-        crossed = step.bits & (self._clash_bits | self._busy_bits)
-        alone = step.bits & ~crossed
-        if step.flight.blind:
-            self.set &= ~step.bits
-            self.clear &= ~step.bits
-        else:
-            turned = crossed & (self.set | self.clear)
-            self.set ^= turned
-            self.clear ^= turned
-            if step.sets:
-                self.set |= alone
-                self.clear &= ~alone
-            else:
-                self.clear |= alone
-                self.set &= ~alone
-        self._clash_bits &= ~(step.bits & ~self._busy_bits)
 
     def _place(self, step: Step, pages: int) -> None:
         if step.flight.blind:

@@ -34,7 +34,7 @@ def compare(area: Area, state: AreaState) -> None:
         return
     area.compared = state
     for rule, pages, expected, observed in bits_that_differ(
-            area, area.pages.set, area.pages.clear, state):
+            area, area.pages.marks.set, area.pages.marks.clear, state):
         area.diverge(rule, pages, expected, observed, at_ns=state.end_ns)
     _list(area, state)
     _passed(area, state)
@@ -191,7 +191,7 @@ def learn(area: Area, state: AreaState) -> None:
         pages.may[ALLOCATED] |= fresh
         pages.may[FREE] |= fresh
         pages.unknown = fresh
-    pages.set, pages.clear = held, every & ~held
+    pages.marks.set, pages.marks.clear = held, every & ~held
     pages.extents.load(state.extents or (), facts.base_pfn, state.start_ns)
     area.drift = 0
     if state.extents is not None and state.defer_count is not None:

@@ -114,7 +114,7 @@ class Ride:
                    and not area.policy.by_extent and not area.policy.own
                    and not (pages.unknown or pages.taint or area.twice or area.empty
                             or area.left_over)
-                   and pages.set == held and pages.clear == pages.full & ~held)
+                   and pages.marks.set == held and pages.marks.clear == pages.full & ~held)
         if not certain:
             return False
         pieces = [LanePiece(piece.first, piece.pages, i if piece.origin is not None else 0,
@@ -136,7 +136,7 @@ class Ride:
         listed = union((piece.first, piece.pages) for piece in pieces)
         pages.may[ALLOCATED], pages.may[DEFERRED] = held, listed
         pages.may[FREE] = pages.full & ~held & ~listed
-        pages.set = held
-        pages.clear = bits(0, area.facts.count) & ~held
+        pages.marks.set = held
+        pages.marks.clear = bits(0, area.facts.count) & ~held
         pages.extents.restore(Piece(p.first, p.pages, object() if p.ident else None,
                                     p.since, p.until) for p in pieces)
