@@ -7,6 +7,7 @@
 #include "private.h"
 
 #define CROWD 100000		/* operations of a cluster that is waited for */
+#define ROOM 4096		/* operations of an area that there is always room for */
 
 #ifndef LANE_DIGEST
 #define LANE_DIGEST ""
@@ -124,12 +125,28 @@ static void consume(struct area *a, uint64_t n, struct lane_result *result)
 	}
 }
 
-void lane_run(struct lane *lane, uint32_t index, uint64_t until_ns, int known,
-	      struct lane_result *result)
+/* What a burst of operations needed is given back step by step, once it is over. */
+static void shrink(struct area *a)
 {
-	struct area *a = sorted(lane, index);
+	uint64_t used = a->tail - a->head;
+	struct op *less;
 
-	memset(result, 0, sizeof(*result));
+	if (a->room <= ROOM || used > a->room / 8)
+		return;
+	memmove(a->ops, a->ops + a->head, used * sizeof(*a->ops));
+	a->head = 0;
+	a->tail = used;
+	less = realloc(a->ops, a->room / 2 * sizeof(*a->ops));
+	if (!less)
+		return;
+	a->ops = less;
+	a->room /= 2;
+}
+
+/* Put the operations in order as far as that goes. */
+static void run(struct lane *lane, struct area *a, uint64_t until_ns, int known,
+		struct lane_result *result)
+{
 	while (a->head < a->tail) {
 		struct op *ops = &a->ops[a->head];
 		uint64_t left = a->tail - a->head, n = 1, end = ops->r.end_ns;
@@ -148,6 +165,16 @@ void lane_run(struct lane *lane, uint32_t index, uint64_t until_ns, int known,
 		}
 		consume(a, n, result);
 	}
+}
+
+void lane_run(struct lane *lane, uint32_t index, uint64_t until_ns, int known,
+	      struct lane_result *result)
+{
+	struct area *a = sorted(lane, index);
+
+	memset(result, 0, sizeof(*result));
+	run(lane, a, until_ns, known, result);
+	shrink(a);
 }
 
 uint64_t lane_waiting(struct lane *lane, uint32_t index)

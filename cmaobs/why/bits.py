@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cmaobs.events import Kind, Operation, Path, Record, decode
@@ -32,12 +32,15 @@ class Segment:
 class Bits:
     """Made for one look at the segments, which records are decoded for at most once.
 
-    complete: whether all that began before the end of what is asked for has arrived.
+    asked: operations that will be asked for. complete: whether all that began before their end has
+    arrived.
     """
 
     def __init__(self, areas: Mapping[int, AreaFacts], segments: Iterable[Segment],
-                 complete: bool) -> None:
+                 asked: Sequence[Record], complete: bool) -> None:
         self._areas, self._segments, self._complete = areas, list(segments), complete
+        self._concerned = {record.area for record in asked}
+        self._first = min(self._place(record) or 0 for record in asked)
         self._calls: dict[tuple[int, int], list[Record]] | None = None
         self._operations: dict[int, list[Operation]] = defaultdict(list)
         self._hidden: set[int] = set()  # areas of which it is not told which pages are granted
@@ -55,9 +58,7 @@ class Bits:
         facts = self._areas[area]
         if facts.span >> facts.order_per_bit > _MOST:
             return "the area is too large to follow its bits"
-        place = next((at for at in reversed(range(len(self._segments)))
-                      if area in self._segments[at].states
-                      and self._segments[at].states[area].end_ns < record.start_ns), None)
+        place = self._place(record)
         if place is None:
             return "the area had not been read before"
         if not self._complete:
@@ -73,6 +74,12 @@ class Bits:
         found = self._line(area, place).during(record.start_ns, record.end_ns)
         return "too much overlapped it" if found is None else found
 
+    def _place(self, record: Record) -> int | None:
+        """The last segment whose reading of the area was over before the operation began."""
+        return next((at for at in reversed(range(len(self._segments)))
+                     if record.area in self._segments[at].states
+                     and self._segments[at].states[record.area].end_ns < record.start_ns), None)
+
     def _line(self, area: int, place: int) -> Line:
         if (area, place) not in self._lines:
             facts = self._areas[area]
@@ -86,8 +93,8 @@ class Bits:
         if self._calls is None:
             self._calls = defaultdict(list)
             operations = []
-            for one in (one for segment in self._segments for data in segment.data
-                        for one in decode(data) if one.area in self._areas):
+            for one in (one for segment in self._segments[self._first:] for data in segment.data
+                        for one in decode(data) if one.area in self._concerned):
                 if one.kind == Kind.CONTIG:
                     self._calls[one.tid, one.op_ns].append(one)
                 elif one.kind in (Kind.ALLOC, Kind.RELEASE):

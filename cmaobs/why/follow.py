@@ -103,7 +103,7 @@ class Why:
             return
         self._pending = self._pending[len(ready):] if watermark_ns is None else [
             one for one in self._pending if one.end_ns >= watermark_ns]
-        bits = Bits(self._areas, self._segments, complete=watermark_ns is not None)
+        bits = Bits(self._areas, self._segments, ready, complete=watermark_ns is not None)
         found = [self._failure(one, bits) for one in ready]
         self.latest = (*self.latest, *found)[-KEPT:]
 
