@@ -29,10 +29,10 @@ class Again:
         lost = any(count > self._counts.get(kind, 0) for kind, count in counts.items())
         self._counts = counts
         # what was lost may have been behind the snapshots that came with the news of it
-        if lost and (self._since_ns is None or now >= self._since_ns + _APART_NS):
-            self._since_ns = now
-            self._left = {state.facts.index for state in reading.states}
-        elif lost and self._left:
+        fresh = self._since_ns is None or now >= self._since_ns + _APART_NS
+        if lost and (fresh or self._left):
+            if fresh:
+                self._since_ns = now
             self._left = {state.facts.index for state in reading.states}
         else:
             self._left -= {state.facts.index for state in reading.states

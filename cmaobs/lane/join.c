@@ -165,16 +165,19 @@ static int add_call(struct lane *lane, const struct cmaobs_record *r)
 	return 0;
 }
 
+void to_front(struct area *a)
+{
+	a->tail -= a->head;
+	memmove(a->ops, a->ops + a->head, a->tail * sizeof(*a->ops));
+	a->head = 0;
+}
+
 static int make_room(struct area *a)
 {
-	uint64_t used = a->tail - a->head;
-
 	if (a->tail < a->room)
 		return 0;
 	if (a->head > a->room / 2) {
-		memmove(a->ops, a->ops + a->head, used * sizeof(*a->ops));
-		a->head = 0;
-		a->tail = used;
+		to_front(a);
 		return 0;
 	}
 	a->room = a->room ? 2 * a->room : 256;

@@ -128,14 +128,11 @@ static void consume(struct area *a, uint64_t n, struct lane_result *result)
 /* What a burst of operations needed is given back step by step, once it is over. */
 static void shrink(struct area *a)
 {
-	uint64_t used = a->tail - a->head;
 	struct op *less;
 
-	if (a->room <= ROOM || used > a->room / 8)
+	if (a->room <= ROOM || a->tail - a->head > a->room / 8)
 		return;
-	memmove(a->ops, a->ops + a->head, used * sizeof(*a->ops));
-	a->head = 0;
-	a->tail = used;
+	to_front(a);
 	less = realloc(a->ops, a->room / 2 * sizeof(*a->ops));
 	if (!less)
 		return;

@@ -73,6 +73,8 @@ struct lane {
 /* join.c: whether a record's kind, times and sizes can be, and whether pages are an area's. */
 bool fits(const struct cmaobs_record *r);
 bool inside(const struct area *a, uint64_t pfn, uint64_t pages);
+/* Operations that wait are moved to the beginning of the room for them. */
+void to_front(struct area *a);
 
 /* state.c */
 uint64_t next_bit(const struct area *a, uint64_t at, uint64_t end, bool set);

@@ -105,6 +105,28 @@ def test_deferral_is_not_explained_under_a_policy_without_it(raw: bool) -> None:
         assert bool(watch.checker.stats["explained"]) == (raw and not batch)
 
 
+def test_bursts() -> None:
+    """Room is made for what comes at once, and given back; nothing that waits gets lost."""
+    kernel = Kernel(facts(), Random(1), 8)
+    watch = Watch(kernel, RFC, raw=True)
+    watch.read()
+    operations = 0
+    for pairs in (8000, 3, 1, 8000, 1):
+        for _ in range(pairs):
+            for steps in (kernel.alloc(1, 4, 0), kernel.release(1, 0x1000, 4)):
+                for _ in steps:
+                    pass
+                kernel.tick()
+        operations += 2 * pairs
+        watch.hand_over()
+        watch.read()
+    watch.hand_over()
+    verdict = watch.checker.verdict()
+    assert verdict.outcome is Outcome.AGREE, verdict
+    assert verdict.coverage[0].decided == operations
+    assert watch.checker.stats["explained"] == operations
+
+
 def test_losses_and_late_starts() -> None:
     """Never a divergence; and as many operations are decided, give or take those in flight."""
     for seed in range(60 * LONG):

@@ -9,8 +9,8 @@ from statistics import median
 from typing import Any
 
 UNDECIDED = 0.001  # share of the operations, at most
-GROWTH_KIB = 4 << 10  # of the observer's memory from the second quarter to the last, or
-GROWTH = 0.05         # this share of the second's, whichever is more; in the first it warms up
+GROWTH_KIB = 8 << 10  # of the observer's memory from the first quarter to the last, or
+GROWTH = 0.1          # this share of the first quarter's, whichever is more
 QUARTERS = 40         # readings of it that make quarters worth comparing
 
 Report = Mapping[str, Any]
@@ -73,9 +73,9 @@ def faults(report: Report, wanted: int, rss_kib: Sequence[int]) -> list[str]:
     if report["counts_compared"]["mismatched"]:
         found.append(f"counts mismatched: {report['counts_compared']['mismatches'][:1]}")
     if len(rss_kib) >= QUARTERS:
-        _, second, _, last = [median(part) for part in _quarters(rss_kib)]
-        if last > second + max(GROWTH_KIB, GROWTH * second):
-            found.append(f"the observer grew from {second:.0f} to {last:.0f} KiB")
+        first, *_, last = [median(part) for part in _quarters(rss_kib)]
+        if last > first + max(GROWTH_KIB, GROWTH * first):
+            found.append(f"the observer grew from {first:.0f} to {last:.0f} KiB")
     return found
 
 
