@@ -44,15 +44,16 @@ class Soak:
         self._out: Path = args.out
         shutil.rmtree(self._out, ignore_errors=True)
         (self._out / "evidence").mkdir(parents=True)
-        self._areas = [find(Path("/"), name) for name in mix.TASKS]
+        self._tasks = mix.ALONE if args.kind == "plain" else mix.TASKS
+        self._areas = [find(Path("/"), name) for name in self._tasks]
         self.rss_kib: list[int] = []
         self._beginning = time.monotonic()
 
     def describe(self) -> None:
         args = self._args
         print(f"soak: {args.kind}, {args.operations} operations, seed {args.seed}, "
-              f"{len(mix.TASKS)} tasks at nice {NICE}: "
-              + ", ".join(f"{mix.TASKS.count(n)} on {n}" for n in dict.fromkeys(mix.TASKS)))
+              f"{len(self._tasks)} tasks at nice {NICE}: "
+              + ", ".join(f"{self._tasks.count(n)} on {n}" for n in dict.fromkeys(self._tasks)))
         for line in (*mix.describe(), *trouble.describe()):
             print(f"  {line}")
         print(f"  batch is one of {trouble.BATCHES}; a lull stops all tasks for "

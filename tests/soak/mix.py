@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 TASKS = ("reserved",) * 4 + ("camera",) * 3 + ("codec",)  # the area of each
+ALONE = ("reserved",) * len(TASKS)  # without the patches no other can be declared
 SLOW = {"codec": 10.0}  # rests so much longer: the compiled lane does not take this area
 
 
