@@ -57,6 +57,9 @@ class Checks(Protocol):
     def gap(self, reason: str, at_ns: int, area: int | None = None) -> None:
         """Something was lost that had ended by at_ns."""
 
+    def end(self) -> None:
+        """No more will come."""
+
     def verdict(self) -> Verdict:
         """The answer so far."""
 
@@ -171,6 +174,7 @@ class Observer:
         # no reading says whether they are all.
         if self._checker is not None and not self._operations and not self._gaps:
             self._checker.advance(self._watermark_ns)
+            self._checker.end()
             if self._keeper is not None and self.view.reading is not None:
                 self._keeper.told(self._checker.verdict(), self.view.reading)
             self.view = dataclasses.replace(self.view, verdict=self._verdict(self.view.reading))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from cmaobs.crosscheck import beginning, blame, ending, known, rest, rules
 from cmaobs.crosscheck.agenda import Agenda, Log, What
 from cmaobs.crosscheck.batch import Batch
+from cmaobs.crosscheck.doubt import Doubts
 from cmaobs.crosscheck.force import Force
 from cmaobs.crosscheck.glance import Glance
 from cmaobs.crosscheck.pace import Pace
@@ -28,13 +29,15 @@ from cmaobs.verdict import Divergence
 
 Report = Callable[[AreaFacts, Divergence, bool], None]  # the bool: found at rest
 Void = Callable[[AreaFacts, str], None]  # a gap, and its reason
+Retell = Callable[[Divergence, Divergence], None]  # what was reported, and its root
 
 
 class Area:
-    """State of the check of one area; report and void are told what was found and lost."""
+    """State of the check of one area; report, void and retell are told what it finds and loses."""
 
     def __init__(self, facts: AreaFacts, policy: Policy, report: Report, void: Void,
-                 lane: Lane | None = None, policy_probed: bool | None = None) -> None:
+                 retell: Retell, lane: Lane | None = None,
+                 policy_probed: bool | None = None) -> None:
         self.facts = facts
         self.force = Force(policy, policy_probed)
         self.pages = Pages(facts, policy, self._blame)
@@ -64,6 +67,8 @@ class Area:
         self.counted: tuple[int, int, int, int, int] | None = None
         self._report = report
         self._void = void
+        self._retell = retell
+        self.doubts = Doubts()
         self._agenda = Agenda()
         self._log = Log()
         self._frames: list[Frame] = []
@@ -139,6 +144,7 @@ class Area:
         if self.unsure:
             self.undecided[reason] += self.unsure
         self.unsure = 0
+        self.doubts.clear()
         self.pages.forget()
         self.known = self.rested = False
         self.reason = reason
@@ -179,6 +185,7 @@ class Area:
             self.now = self.pages.now = time
             if what == What.STEP:
                 self.pages.begin(item)
+                self.doubts.begin(item)
                 self._log.add(item)
             elif what == What.STEP_END:
                 self.pages.end(item)
@@ -251,10 +258,17 @@ class Area:
         self.faults += not torn
         before, after = (known.around_operation(self, pages, flight) if flight is not None
                          else known.around_snapshot(self, pages))
-        self.pages.distrust(pages)
-        self._report(self.facts, Divergence(
+        found = Divergence(
             rule, self.facts.name, at_ns or self.now, runs(pages, base), expected, observed,
             blame.concerned(self, pages, flight,
                             [frame.flight for frame in self._frames if frame.whole]),
-            flight is None, before, after),
-            flight is None and not torn)
+            flight is None, before, after)
+        if flight is not None:
+            self.doubts.note(self, found, pages, flight)
+        self.pages.distrust(pages)
+        self._report(self.facts, found, flight is None and not torn)
+
+    def settle(self, state: AreaState, marked: int = 0) -> None:
+        """Tell by its root what the snapshot shows to have one. marked: bits not to rely on."""
+        for found, root in self.doubts.compare(self, state, marked):
+            self._retell(found, root)

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 from cmaobs.crosscheck import rules
-from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE, Flight, Step
+from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE, Flight, Step, pages_of
 from cmaobs.events import Kind, Operation, Path
 from cmaobs.state import AreaFacts
 
@@ -27,12 +28,14 @@ def of_search(area: Area, rule: str, pages: int) -> str:
     if rule != "R4":
         return rule
     owned = pages & area.pages.may[ALLOCATED] & ~area.pages.unknown
-    return cleared(area, owned) if owned else kept(area, pages, rule)
+    if owned:
+        return cleared(area, owned)
+    return "R7" if kept(area, pages, rule) == "R7" else rule
 
 
 def cleared(area: Area, pages: int) -> str:
     """The rule that kept the bits of allocated pages set, by who took the pages last."""
-    for operation in reversed(_lately(area)):
+    for operation in latest(area):
         record = operation.record
         tried = [call for call in operation.calls if call.kind == Kind.CONTIG]
         if record.kind == Kind.ALLOC and rules.freed(area.facts, [record, *tried]) & pages:
@@ -41,17 +44,32 @@ def cleared(area: Area, pages: int) -> str:
     return "R4"
 
 
+class Root(NamedTuple):
+    """Operations that may have left these pages as they were found, and the rule against it."""
+
+    pages: int
+    rule: str
+    operations: tuple[Operation, ...]
+
+
+def keepers(area: Area, pages: int) -> Iterator[Root]:
+    """Who had the bits of the pages last and was to clear them: a release, or a try in vain.
+
+    The latest first, each with the pages that no later one had.
+    """
+    for operation in latest(area):
+        record = operation.record
+        own = run_of(area, operation) & pages
+        if tried := failed_tries(area, operation) & pages:
+            yield Root(tried, "R7", (operation,))
+        if own and record.kind == Kind.RELEASE:
+            yield Root(own, "R2" if record.path == Path.DEFERRED else "R1", (operation,))
+        pages &= ~(own | tried)
+
+
 def kept(area: Area, pages: int, rule: str) -> str:
-    """The rule that kept bits set: R7 where a try that failed was the last to set them."""
-    for operation in reversed(_lately(area)):
-        if pages and _touches(area.facts, operation, pages):
-            record = operation.record
-            tried = [call for call in operation.calls if call.kind == Kind.CONTIG and call.ret]
-            failed = rules.freed(area.facts, tried)
-            if record.path != Path.FAILED:
-                failed &= ~rules.freed(area.facts, [record])
-            return "R7" if record.kind == Kind.ALLOC and failed & pages else rule
-    return rule
+    """The rule that kept bits set; as it was where nobody is known who was to clear them."""
+    return next((root.rule for root in keepers(area, pages)), rule)
 
 
 def concerned(area: Area, pages: int, flight: Flight | None,
@@ -62,19 +80,34 @@ def concerned(area: Area, pages: int, flight: Flight | None,
     """
     facts = area.facts
     if flight is None:
-        return tuple(op for op in _lately(area) if _touches(facts, op, pages))[-8:]
+        return tuple(op for op in latest(area) if _touches(facts, op, pages))[7::-1]
     own = flight.operation
     pages = pages or rules.freed(facts, [*own.calls, own.record])
-    others = [op for op in _lately(area) if op is not own and _touches(facts, op, pages)][-4:]
+    others = [op for op in latest(area) if op is not own and _touches(facts, op, pages)][3::-1]
     others += [other.operation for other in flights if other is not flight
                and _touches(facts, other.operation, pages)][:3]
     return (*others, own)
 
 
-def _lately(area: Area) -> list[Operation]:
-    """Operations explained or judged last, by their ends."""
+def latest(area: Area) -> list[Operation]:
+    """Operations explained or judged last, the last one to end first."""
     explained = area.ride.recent() if area.ride is not None else []
-    return sorted([*explained, *area.recent], key=lambda operation: operation.record.end_ns)
+    return sorted([*explained, *area.recent],
+                  key=lambda operation: operation.record.end_ns)[::-1]
+
+
+def failed_tries(area: Area, operation: Operation) -> int:
+    """Pages that alloc_contig_range() refused it, those aside that it was granted later."""
+    tried = [call for call in operation.calls if call.kind == Kind.CONTIG and call.ret]
+    return rules.freed(area.facts, tried) & ~run_of(area, operation)
+
+
+def run_of(area: Area, operation: Operation) -> int:
+    """Pages that it gave to its caller, or took back."""
+    record = operation.record
+    moved = (record.kind in (Kind.ALLOC, Kind.RELEASE)
+             and record.path not in (Path.FAILED, Path.REJECTED))
+    return pages_of(area.facts, record.pfn, record.count) if moved else 0
 
 
 def _touches(facts: AreaFacts, operation: Operation, pages: int) -> bool:

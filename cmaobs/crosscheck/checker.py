@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from cmaobs import lane
 from cmaobs.crosscheck.area import Area
+from cmaobs.crosscheck.doubt import HOLD_NS
 from cmaobs.events import Operation
 from cmaobs.lane import Lane
 from cmaobs.model import RFC, Policy
@@ -65,8 +66,8 @@ class Checker:
         self._facts = tuple(areas)
         self._several: Counter[int] = Counter({one.index: 0 for one in areas if one.ranges})
         self._lane = None if lane.missing() or self._several else Lane(areas)
-        self._areas = {facts.index: Area(facts, policy, self._suspect, self._void, self._lane,
-                                         policy_probed)
+        self._areas = {facts.index: Area(facts, policy, self._suspect, self._void, self._retell,
+                                         self._lane, policy_probed)
                        for facts in areas if not facts.ranges}
         for area in self._areas.values():
             area.batch.probed = batch_probed
@@ -84,6 +85,7 @@ class Checker:
         self._gaps: Counter[str] = Counter()
         self._elsewhere = 0
         self._torn = 0
+        self._ended = False
 
     def feed(self, data: bytes) -> bool:
         """Raw records as they came, instead of push(). False: they, and those of calls(), must
@@ -149,6 +151,11 @@ class Checker:
         for index, each in self._areas.items():
             if area is None or area == index:
                 each.gap(reason, at_ns)
+
+    def end(self) -> None:
+        """No more will come: what waits for its root is told as it is."""
+        self._ended = True
+        self._confirm()
 
     def verdict(self) -> Verdict:
         """The answer so far."""
@@ -216,12 +223,22 @@ class Checker:
         self._gaps[reason] += 1
         self._suspicions = [s for s in self._suspicions if s.area != facts.index]
 
+    def _retell(self, told: Divergence, root: Divergence) -> None:
+        for suspicion in self._suspicions:
+            if suspicion.divergence is told:
+                suspicion.divergence = root
+
     def _confirm(self) -> None:
         """Suspicions that are older than a reading which came without news of a loss."""
-        kept = []
+        kept, waiting = [], set[int]()
         for s in self._suspicions:
             area = self._areas[s.area]
             if s.divergence.at_ns >= (area.pace.last_rest_ns if s.at_rest else area.clean_ns):
+                kept.append(s)
+                continue
+            if s.area in waiting or (s.divergence in area.doubts and not self._ended
+                                     and area.clean_ns < s.divergence.at_ns + HOLD_NS):
+                waiting.add(s.area)  # what follows is not told before its root
                 kept.append(s)
                 continue
             if s.at_rest and area.clean_ns < s.divergence.at_ns:

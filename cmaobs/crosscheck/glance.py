@@ -29,6 +29,7 @@ class Glance:
         self.index = self.set = self.clear = self.deferred = self.maybe = self.faults = 0
         self.opened: tuple[Step, ...] = ()
         self.found: list[Found] = []
+        self.marked = 0
         self.flights: set[Flight] = set()
 
     def begin(self, area: Area, index: int, flights: set[Flight]) -> None:
@@ -55,6 +56,7 @@ class Glance:
             touched |= step.pages
             if DEFERRED in (step.frm, step.to):
                 moved |= step.pages
+        self.marked = marked
         state = self.state
         if state.start_ns <= area.blind_until:
             area.pace.passed_over("lost records")
@@ -82,6 +84,7 @@ class Glance:
 
     def tell(self, area: Area) -> None:
         """The operations in flight then are over."""
+        area.settle(self.state, self.marked)
         if area.faults > self.faults:
             return
         area.compared = self.state

@@ -33,6 +33,7 @@ def compare(area: Area, state: AreaState) -> None:
         area.rested = False
         return
     area.compared = state
+    area.settle(state)
     for rule, pages, expected, observed in bits_that_differ(
             area, area.pages.marks.set, area.pages.marks.clear, state):
         area.diverge(rule, pages, expected, observed, at_ns=state.end_ns)

@@ -69,6 +69,9 @@ class Fresh:
     def gap(self, reason: str, at_ns: int, area: int | None = None) -> None:
         self.checker.gap(reason, at_ns, area)
 
+    def end(self) -> None:
+        self.checker.end()
+
     def verdict(self) -> Verdict:
         return self.checker.verdict()
 

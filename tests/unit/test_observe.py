@@ -49,6 +49,9 @@ class Notes:
     def gap(self, reason: str, at_ns: int, area: int | None = None) -> None:
         self.told.append((f"gap {reason}", at_ns))
 
+    def end(self) -> None:
+        self.told.append(("end", 0))
+
     def verdict(self) -> Verdict:
         return Verdict(Outcome.AGREE, (), (), {}, ())
 
@@ -76,7 +79,7 @@ def test_operations_are_judged_at_the_reading_that_vouches_for_them() -> None:
         batch(R1, watermark=4000), reading(4500, (AFTER_TWO, state(at_ns=4400))))
     assert notes.told == [
         ("advance", 0), ("observe", 400), ("push", 1000), ("push", 3000), ("advance", 4000),
-        ("observe", 4400), ("advance", 4000)]
+        ("observe", 4400), ("advance", 4000), ("end", 0)]
     assert observer.view.records == 3
     assert observer.view.unjudged == 0
     assert observer.view.readings == 2
@@ -143,7 +146,7 @@ def test_records_behind_the_last_reading_are_not_judged() -> None:
 
 def test_a_watermark_behind_the_last_reading_counts() -> None:
     _, notes = _run(reading(500), batch(watermark=700))
-    assert notes.told[-1] == ("advance", 700)
+    assert notes.told[-2:] == [("advance", 700), ("end", 0)]
 
 
 def test_a_faulted_state_is_counted() -> None:
