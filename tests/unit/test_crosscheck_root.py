@@ -6,13 +6,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from reference.kernel import Kernel
+from reference.load import Watch
+from reference.single import alone, settle, start
 
 from cmaobs.crosscheck import doubt
 from cmaobs.events import Kind, Operation
 from cmaobs.verdict import Outcome
-from reference.kernel import Kernel
-from reference.load import Watch
-from reference.single import alone, settle, start
 
 RUN = (0x1000, 4)
 
