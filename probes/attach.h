@@ -3,7 +3,8 @@
  * One handler body for both ways to attach.
  *
  * ARG(n) and RET(nargs) are the probed function's arguments and return value,
- * STACK tells where its frame lies. fentry hands out typed pointers, which the
+ * STACK tells where its frame lies, CALLER the return address where the kernel's
+ * own stack of a kprobe lacks it, else 0. fentry hands out typed pointers, which the
  * verifier lets nobody calculate with, only compare and store: KEEP() puts one
  * into a member of a map and reads it back as a plain number. So does THROUGH(),
  * for the contexts of raw tracepoints as well, which no kprobe hands out plain.
@@ -18,6 +19,7 @@
 #define ARG(n) ctx[n]
 #define RET(nargs) ctx[nargs]
 #define STACK ((__u64)ctx)
+#define CALLER 0
 #define AREA ((void *)ctx[0])
 #define KEEP(member, value) THROUGH(member, value)
 #define PLAIN(t, value) KEEP((t)->raw, value)
@@ -30,6 +32,12 @@
 #define ARG(n) PARM_##n(ctx)
 #define RET(nargs) PT_REGS_RC(ctx)
 #define STACK PT_REGS_SP(ctx)
+#ifdef bpf_target_arm64
+/* At entry it is in a register only: the unwinder goes on from the frame of before. */
+#define CALLER PT_REGS_RET(ctx)
+#else
+#define CALLER 0
+#endif
 #define AREA 0
 #define KEEP(member, value) ((member) = (__u64)(value))
 #define PLAIN(t, value) ((__u64)(value))

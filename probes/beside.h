@@ -35,7 +35,7 @@ ENTRY(alloc_frozen, ALLOC_FROZEN_FN)
 		f->touched |= TOUCHED;
 		f->flags |= FRAME_HALVES;
 	} else {
-		begin(t, CMAOBS_ALLOC, ARG(0), 0, ARG(1), ARG(2), stack_of(ctx), STACK,
+		begin(t, CMAOBS_ALLOC, ARG(0), 0, ARG(1), ARG(2), stack_of(ctx, CALLER), STACK,
 		      AREA);
 	}
 	return 0;
@@ -63,7 +63,7 @@ ENTRY(release_frozen, RELEASE_FROZEN_FN)
 	struct cmaobs_thread *t = enter();
 
 	if (t)
-		begin(t, CMAOBS_RELEASE, ARG(0), ARG(1), ARG(2), 0, stack_of(ctx), STACK,
+		begin(t, CMAOBS_RELEASE, ARG(0), ARG(1), ARG(2), 0, stack_of(ctx, CALLER), STACK,
 		      AREA);
 	return 0;
 }

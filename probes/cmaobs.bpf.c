@@ -23,7 +23,7 @@ ENTRY(cma_alloc, ALLOC_FN)
 	struct cmaobs_thread *t = enter();
 
 	if (t)
-		begin(t, CMAOBS_ALLOC, ARG(0), 0, ARG(1), ARG(2), stack_of(ctx), STACK,
+		begin(t, CMAOBS_ALLOC, ARG(0), 0, ARG(1), ARG(2), stack_of(ctx, CALLER), STACK,
 		      AREA);
 	return 0;
 }
@@ -124,7 +124,7 @@ ENTRY(alloc_order, ALLOC_ORDER_FN)
 	if (t) {
 		order = ARG(1) & 63;
 		begin(t, CMAOBS_ALLOC, ARG(0), 0, order ? 1ULL << order : 0,
-		      order, stack_of(ctx), STACK, AREA);
+		      order, stack_of(ctx, CALLER), STACK, AREA);
 	}
 	return 0;
 }

@@ -20,7 +20,7 @@ ENTRY(count, COUNT_FN)
 
 	if (t)
 		begin(t, CMAOBS_COUNT, area_of(PLAIN(t, ARG(0))), 0, 0, 0,
-		      stack_of(ctx), STACK, 0);
+		      stack_of(ctx, CALLER), STACK, 0);
 	return 0;
 }
 
@@ -51,7 +51,7 @@ ENTRY(scan, SCAN_FN)
 
 	if (t)
 		begin(t, CMAOBS_SCAN, area_of(PLAIN(t, ARG(0))), 0,
-		      read_u64(PLAIN(t, ARG(1)) + SC_NR_TO_SCAN), 0, stack_of(ctx),
+		      read_u64(PLAIN(t, ARG(1)) + SC_NR_TO_SCAN), 0, stack_of(ctx, CALLER),
 		      STACK, 0);
 	return 0;
 }
@@ -90,7 +90,7 @@ ENTRY(batch, BATCH_FN)
 	struct cmaobs_thread *t = enter();
 
 	if (t)
-		begin(t, CMAOBS_BATCH, ARG(0), 0, ARG(1), 0, stack_of(ctx), STACK, AREA);
+		begin(t, CMAOBS_BATCH, ARG(0), 0, ARG(1), 0, stack_of(ctx, CALLER), STACK, AREA);
 	return 0;
 }
 
@@ -121,7 +121,7 @@ ENTRY(policy, POLICY_FN)
 	struct cmaobs_thread *t = enter();
 
 	if (t)
-		begin(t, CMAOBS_POLICY, ARG(0), 0, ARG(1) & 0xffffffff, 0, stack_of(ctx),
+		begin(t, CMAOBS_POLICY, ARG(0), 0, ARG(1) & 0xffffffff, 0, stack_of(ctx, CALLER),
 		      STACK, AREA);
 	return 0;
 }

@@ -46,6 +46,7 @@ BPF_PERCPU_ARRAY(moved, struct cmaobs_moved, MAX_AREAS + 1);
 #endif
 #ifdef WITH_STACKS
 BPF_TABLE("stacktrace", int, struct cmaobs_stack, stacks, CMAOBS_STACKS);
+BPF_HASH(callers, __u32, __u64, CMAOBS_CALLERS);	/* return addresses, by a hash of them */
 #endif
 
 /* Atomic although the maps are per CPU: an interrupt may count as well. */
@@ -65,12 +66,30 @@ static inline __attribute__((always_inline)) struct cmaobs_losses *lost(void)
 #define STACKS 1
 
 /*
- * The slot of the current kernel stack, plus 1; 0 where it was not kept.
+ * A number for the caller, shifted to its place; 0 where it was not kept, for
+ * the same reasons as below.
+ */
+static inline __attribute__((always_inline)) __u32 caller_of(__u64 caller)
+{
+	__u32 slot = (caller * 0x9e3779b97f4a7c15ULL) >> (64 - CMAOBS_CALLER_BITS);
+	__u64 *kept = callers.lookup(&slot);
+
+	if (!kept) {
+		callers.insert(&slot, &caller);
+		kept = callers.lookup(&slot);
+	}
+	return kept && *kept == caller ? (slot + 1) << CMAOBS_CALLER_SHIFT : 0;
+}
+
+/*
+ * The slot of the current kernel stack, plus 1, with the number of the caller
+ * where that is told apart; 0 where it was not kept.
  * Without BPF_F_REUSE_STACKID a slot keeps its first stack for good, and two
  * stacks that want the same slot are an error, not a mix-up.
  */
-static inline __attribute__((always_inline)) __u32 stack_of(void *ctx)
+static inline __attribute__((always_inline)) __u32 stack_of(void *ctx, __u64 caller)
 {
+	__u32 above = 0;
 	struct cmaobs_config *c = VALUE_OF(config);
 	struct cmaobs_losses *l = lost();
 	int id;
@@ -81,15 +100,17 @@ static inline __attribute__((always_inline)) __u32 stack_of(void *ctx)
 		return 0;
 	}
 	id = stacks.get_stackid(ctx, 0);
-	if (id >= 0)
-		return id + 1;
+	if (caller)
+		above = caller_of(caller);
+	if (id >= 0 && (above || !caller))
+		return above | (id + 1);
 	if (l)
 		add(&l->stacks_failed, 1);
 	return 0;
 }
 #else
 #define STACKS 0
-#define stack_of(ctx) 0
+#define stack_of(ctx, caller) 0
 #endif
 
 static inline __attribute__((always_inline))

@@ -7,7 +7,7 @@ ENTRY(cma_release, RELEASE_FN)
 
 	if (t)
 		begin(t, CMAOBS_RELEASE, ARG(0), ARG(1), ARG(2) & COUNT_MASK, 0,
-		      stack_of(ctx), STACK, AREA);
+		      stack_of(ctx, CALLER), STACK, AREA);
 	return 0;
 }
 

@@ -20,6 +20,9 @@ enum {
 	CMAOBS_SNAP_EXTENTS = 1024,	/* extents in one snapshot call */
 	CMAOBS_STACK_FRAMES = 32,	/* innermost return addresses of a stack */
 	CMAOBS_STACKS = 16384,		/* slots of the stack map */
+	CMAOBS_CALLER_BITS = 12,	/* of a caller's number, less 1 */
+	CMAOBS_CALLERS = 1 << CMAOBS_CALLER_BITS,
+	CMAOBS_CALLER_SHIFT = 16,	/* in the number of a stack */
 	CMAOBS_RUNNING_FRAMES = 127,	/* of a thread that runs; the kernel's own default limit */
 	CMAOBS_PHASES = 8,		/* enum cmaobs_phase */
 };
@@ -94,7 +97,7 @@ struct cmaobs_record {
 	__u8 depth;		/* operations around this one on the thread */
 	__u16 flags;
 	char comm[16];
-	__u32 stack;		/* slot of the kernel stack at entry, plus 1; 0: none */
+	__u32 stack;		/* number of the kernel stack at entry; 0: none */
 	__u32 busy;		/* failed contig call: pages before the first that stayed, plus 1; 0: not told */
 };
 

@@ -23,7 +23,7 @@ from cmaobs.kernel.plan import Plan
 
 MAPS = ("events", "config", "slots", "threads", "empty_thread", "counted", "losses", "flight",
         "snap")
-STACKS = "stacks"  # a map as well, where stacks are asked for
+STACKS, CALLERS = "stacks", "callers"  # maps as well, where stacks are asked for
 PHASES = ("phasing", "phase_latencies", "moved")  # where phases are
 RUN = ("snapshot", "peek", "running")  # programs that are run, not attached
 _ALWAYS = {"thread_exit": "sched_process_exit"}
@@ -110,7 +110,7 @@ def _load_once(plan: Plan, mode: str, parts: Parts, root: str) -> Loaded:
                 *(f"{side}_{handler}" for handler in functions for side in _SIDES)]
     if not parts.send:
         programs = [program for program in programs if program not in _TOLD]
-    maps = [*MAPS, *([STACKS] if parts.stacks else []),
+    maps = [*MAPS, *((STACKS, CALLERS) if parts.stacks else ()),
             *(PHASES if "WITH_PHASES" in plan.defines else ())]
     text = compiler.source("cmaobs.bpf.c")
 

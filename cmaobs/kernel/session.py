@@ -91,8 +91,9 @@ class Session:
         self._counts = CountReader(self._loaded, self._maps, self._reader.areas)
         self._ring = Pump(Ring(self._loaded.maps["events"],
                                options.ring_pages * os.sysconf("SC_PAGESIZE")), options.poll_s)
-        self._stacks = (Stacks(self._loaded.maps[loader.STACKS], self._maps, options.root)
-                        if loader.STACKS in self._loaded.maps else None)
+        maps = self._loaded.maps
+        self._stacks = (Stacks(maps[loader.STACKS], maps[loader.CALLERS], self._maps, options.root)
+                        if loader.STACKS in maps else None)
         self._keepers = Keepers(self._reader, self._plan, options.root, options.buffers_s)
         self._vmemmap = self._reader.vmemmap()
         self._stayed = StayedPages(self._reader, self._vmemmap, self._plan.structs["page"],

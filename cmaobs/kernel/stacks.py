@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Kernel stacks: numbers in records, addresses in a BPF map, names in /proc/kallsyms.
+"""Kernel stacks: numbers in records, addresses in BPF maps, names in /proc/kallsyms.
 
 A slot of the map keeps its first stack for good (probes/maps.h), so it is read once, after the
 first record that names it. Addresses change from boot to boot and tell where the kernel lies:
@@ -9,6 +9,7 @@ what leaves this file are names.
 from __future__ import annotations
 
 import re
+import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ Frames = tuple[str, ...]
 _STACK = wire.Layout("cmaobs_stack")
 _OFFSET = wire.offset("cmaobs_record", "stack") // 4
 _STRIDE = RECORD.size // 4
+_FRAMES = wire.constant("CMAOBS_STACK_FRAMES")
+_SHIFT = wire.constant("CMAOBS_CALLER_SHIFT")
 FILE = "proc/kallsyms"
 _FAR = 1 << 20  # bytes behind a symbol that cannot be its function any more
 _UNKNOWN = "?"
@@ -38,10 +41,14 @@ def numbers(data: bytes) -> set[int]:
 
 
 class Stacks:
-    """Stacks of the map, named. Holds the numbers only: at most as many as the map has slots."""
+    """Stacks of the map, named. Holds the numbers only, and those are bounded by the maps' slots.
 
-    def __init__(self, fd: int, maps: Maps, root: str) -> None:
-        self._fd, self._maps = fd, maps
+    callers: the map of return addresses that the kernel leaves out: on arm64 the probed function's
+    own, which is in a register only when a kprobe there looks (arch/arm64/kernel/stacktrace.c).
+    """
+
+    def __init__(self, fd: int, callers: int, maps: Maps, root: str) -> None:
+        self._fd, self._callers, self._maps = fd, callers, maps
         self._kallsyms = Path(root) / FILE
         self._known: set[int] = set()
         self._new: set[int] = set()
@@ -55,15 +62,23 @@ class Stacks:
         """The stacks that records named since the call before, each once."""
         if not self._new:
             return {}
-        raw = {}
-        for number in sorted(self._new):
-            value = self._maps.lookup(self._fd, number - 1, _STACK.size)
-            raw[number] = tuple(ip for ip in _STACK.unpack(value) if ip) if value else ()
+        raw = {number: self._addresses(number) for number in sorted(self._new)}
         self._known |= self._new
         self._new.clear()
         with open(held.opened(self._kallsyms)) as lines:  # noqa: PTH123 - a descriptor
             names = symbolise({ip for ips in raw.values() for ip in ips}, lines)
         return {number: _callers([names[ip] for ip in ips]) for number, ips in raw.items()}
+
+
+    def _addresses(self, number: int) -> tuple[int, ...]:
+        """Innermost first."""
+        caller, slot = divmod(number, 1 << _SHIFT)
+        value = self._maps.lookup(self._fd, slot - 1, _STACK.size)
+        ips = tuple(ip for ip in _STACK.unpack(value) if ip) if value else ()
+        if not caller:
+            return ips
+        value = self._maps.lookup(self._callers, caller - 1, 8)
+        return (*ips[:1], *struct.unpack("=Q", value or bytes(8)), *ips[1:])[:_FRAMES]
 
 
 def symbolise(addresses: set[int], kallsyms: Iterable[str]) -> dict[int, str]:

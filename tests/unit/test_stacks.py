@@ -62,12 +62,28 @@ def test_each_stack_is_read_once_and_begins_at_the_probed_function(tmp_path: Pat
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/kallsyms").write_text("\n".join(KALLSYMS))
     slots = Slots({2: (0xffffffffc0100010, 0xffffffff81001005, 0xffffffff81001412)})
-    stacks = Stacks(0, slots, str(tmp_path))  # type: ignore[arg-type]
+    stacks = Stacks(0, 1, slots, str(tmp_path))  # type: ignore[arg-type]
     stacks.note(batch(alloc(1, 2, 3, 4, stack=3), alloc(1, 2, 3, 4, stack=8)).data)
     assert stacks.fresh() == {3: ("cma_alloc+0x5", "cma_alloc_write+0x12"), 8: ()}
     stacks.note(batch(alloc(1, 2, 3, 4, stack=3)).data)
     assert stacks.fresh() == {}
     assert slots.looked_up == [2, 7]
+
+
+def test_a_caller_that_the_kernel_left_out_stands_behind_the_probed_function(
+        tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/kallsyms").write_text("\n".join(KALLSYMS))
+    slots = Slots({2: (0xffffffff81001000, 0xffffffff81001412), 6: (0xffffffff81001405,),
+                   9: (0xffffffff81001000, *[0xffffffff81001412] * 31)})
+    stacks = Stacks(0, 0, slots, str(tmp_path))  # type: ignore[arg-type]
+    called, deep = 7 << 16 | 3, 7 << 16 | 10
+    stacks.note(batch(*(alloc(1, 2, 3, 4, stack=number) for number in (3, called, deep))).data)
+    found = stacks.fresh()
+    assert found[3] == ("cma_alloc+0x0", "cma_alloc_write+0x12")
+    assert found[called] == ("cma_alloc+0x0", "cma_alloc_write+0x5", "cma_alloc_write+0x12")
+    assert found[deep][:2] == found[called][:2]
+    assert len(found[deep]) == 32, "as many as a recording may have"
 
 
 def _reading(at: int, **values: object) -> Reading:
