@@ -1,11 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""All areas together, and the verdict.
-
-A divergence is first a suspicion: an operation whose record was lost, or one
-that was in flight when the observer attached, may explain it, and either is
-noticed only later. It is confirmed by a reading of the kernel that comes
-without news of a loss once every operation that began before is over.
-"""
+"""All areas together, and the verdict."""
 
 from __future__ import annotations
 
@@ -15,7 +9,7 @@ from dataclasses import dataclass
 
 from cmaobs import lane
 from cmaobs.crosscheck.area import Area
-from cmaobs.crosscheck.doubt import HOLD_NS
+from cmaobs.crosscheck.suspicion import Suspicions
 from cmaobs.events import Operation
 from cmaobs.lane import Lane
 from cmaobs.model import RFC, Policy
@@ -32,14 +26,6 @@ class Limits:
 
     settle_ns: int = 1_000_000_000
     divergences: int = 16
-
-
-@dataclass(slots=True)
-class _Suspicion:
-    area: int
-    divergence: Divergence
-    at_rest: bool
-    episode: int
 
 
 class Checker:
@@ -66,9 +52,11 @@ class Checker:
         self._facts = tuple(areas)
         self._several: Counter[int] = Counter({one.index: 0 for one in areas if one.ranges})
         self._lane = None if lane.missing() or self._several else Lane(areas)
-        self._areas = {facts.index: Area(facts, policy, self._suspect, self._void, self._retell,
-                                         self._lane, policy_probed)
-                       for facts in areas if not facts.ranges}
+        self._areas: dict[int, Area] = {}
+        self._suspicions = Suspicions(self._areas, self._limits.divergences)
+        self._areas |= {facts.index: Area(facts, policy, self._suspect, self._void,
+                                          self._suspicions.retell, self._lane, policy_probed)
+                        for facts in areas if not facts.ranges}
         for area in self._areas.values():
             area.batch.probed = batch_probed
             if attached_ns:
@@ -77,15 +65,9 @@ class Checker:
         self.settled_ns = settled_ns
         if settled_ns is None and attached_ns:
             self.settled_ns = attached_ns
-        self._suspicions: list[_Suspicion] = []
-        self._confirmed: list[Divergence] = []
-        self._told: dict[int, int] = {}  # area, and the episode of its last root
-        self._following = 0
-        self._by_rule: Counter[str] = Counter()
         self._gaps: Counter[str] = Counter()
         self._elsewhere = 0
         self._torn = 0
-        self._ended = False
 
     def feed(self, data: bytes) -> bool:
         """Raw records as they came, instead of push(). False: they, and those of calls(), must
@@ -126,8 +108,7 @@ class Checker:
                 area.sweep(watermark_ns)
             if self._lane is not None:
                 self._lane.passed(watermark_ns)
-            if self._suspicions:
-                self._confirm()
+            self._suspicions.confirm()
 
     def observe(self, state: AreaState) -> None:
         """A snapshot of one area: compared, and what it shows may confirm suspicions."""
@@ -144,7 +125,7 @@ class Checker:
         else:
             area.observe(state)
             area.sweep(self._watermark)
-        self._confirm()
+        self._suspicions.confirm()
 
     def gap(self, reason: str, at_ns: int, area: int | None = None) -> None:
         """Something about the time up to at_ns was not seen; area None: in any area."""
@@ -154,24 +135,23 @@ class Checker:
 
     def end(self) -> None:
         """No more will come: what waits for its root is told as it is."""
-        self._ended = True
-        self._confirm()
+        self._suspicions.confirm(ended=True)
 
     def verdict(self) -> Verdict:
         """The answer so far."""
         reasons = [reason for area in self._areas.values() for reason in _open(area)]
         reasons += [f"area {facts.name}: it has several ranges, and the rules are for one"
                     for facts in self._facts if self._several[facts.index]]
-        if self._suspicions:
-            first = self._suspicions[0].divergence
+        if (first := self._suspicions.first) is not None:
             reasons.append(f"not yet confirmed by a reading without loss: {first}")
         if not reasons and not any(area.decided for area in self._areas.values()):
             reasons.append("no operation was decided")
-        outcome = (Outcome.DIVERGE if self._confirmed
+        outcome = (Outcome.DIVERGE if self._suspicions.confirmed
                    else Outcome.UNKNOWN if reasons else Outcome.AGREE)
-        roots = sorted(self._confirmed, key=lambda divergence: divergence.at_ns)
-        return Verdict(outcome, tuple(reasons), tuple(roots), dict(self._by_rule),
-                       tuple(map(self._coverage, self._facts)), self._following)
+        roots = sorted(self._suspicions.confirmed, key=lambda divergence: divergence.at_ns)
+        return Verdict(outcome, tuple(reasons), tuple(roots), dict(self._suspicions.by_rule),
+                       tuple(map(self._coverage, self._facts)),
+                       self._suspicions.following)
 
     def batch_probed(self, name: str) -> bool:
         """Whether every change of the area's batch came as an operation, as far as was seen."""
@@ -205,59 +185,14 @@ class Checker:
         return Coverage(facts.name, seen, 0, {"of several ranges": seen} if seen else {})
 
     def _suspect(self, facts: AreaFacts, divergence: Divergence, at_rest: bool) -> None:
-        if at_rest and self._moved(facts.index, divergence):
+        if at_rest and self._suspicions.contradicts_a_snapshot(facts.index, divergence):
             self._areas[facts.index].gap("pages changed without an operation", divergence.at_ns)
             return
-        episode = self._areas[facts.index].episode
-        self._suspicions.append(_Suspicion(facts.index, divergence, at_rest, episode))
-        if len(self._suspicions) > 4096:
-            del self._suspicions[2048:4096]
-
-    def _moved(self, area: int, divergence: Divergence) -> bool:
-        """Whether an earlier snapshot, not the history, is what this one contradicts."""
-        return any(s.area == area and s.at_rest and s.divergence.at_ns < divergence.at_ns
-                   and _meet(s.divergence, divergence) for s in self._suspicions)
+        self._suspicions.add(facts.index, divergence, at_rest)
 
     def _void(self, facts: AreaFacts, reason: str) -> None:
-        """What was not confirmed may be explained by what was not seen."""
         self._gaps[reason] += 1
-        self._suspicions = [s for s in self._suspicions if s.area != facts.index]
-
-    def _retell(self, told: Divergence, root: Divergence) -> None:
-        for suspicion in self._suspicions:
-            if suspicion.divergence is told:
-                suspicion.divergence = root
-
-    def _confirm(self) -> None:
-        """Suspicions that are older than a reading which came without news of a loss."""
-        kept, waiting = [], set[int]()
-        for s in self._suspicions:
-            area = self._areas[s.area]
-            if s.divergence.at_ns >= (area.pace.last_rest_ns if s.at_rest else area.clean_ns):
-                kept.append(s)
-                continue
-            if s.area in waiting or (s.divergence in area.doubts and not self._ended
-                                     and area.clean_ns < s.divergence.at_ns + HOLD_NS):
-                waiting.add(s.area)  # what follows is not told before its root
-                kept.append(s)
-                continue
-            if s.at_rest and area.clean_ns < s.divergence.at_ns:
-                kept.append(s)
-                continue
-            self._by_rule[s.divergence.rule] += 1
-            if self._told.get(s.area) == s.episode:
-                self._following += 1
-                continue
-            self._told[s.area] = s.episode
-            if len(self._confirmed) < self._limits.divergences:
-                self._confirmed.append(s.divergence)
-        self._suspicions = kept
-
-
-def _meet(one: Divergence, other: Divergence) -> bool:
-    if not one.pages or not other.pages:
-        return not one.pages and not other.pages and one.rule == other.rule
-    return any(a < c + d and c < a + b for a, b in one.pages for c, d in other.pages)
+        self._suspicions.drop(facts.index)
 
 
 def _open(area: Area) -> list[str]:

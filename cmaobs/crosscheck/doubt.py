@@ -92,8 +92,11 @@ class Doubts:
             marks = area.pages.marks.clear & _granules(area, pages)
             if marks and (left := list(blame.keepers(area, pages))):
                 self._open.append(Doubt(divergence, left, marks=marks))
-        elif divergence.rule in ("R6", "R9") and (lost := _losers(area, pages, flight)):
-            self._open.append(Doubt(divergence, lost, listed=pages))
+        elif divergence.rule in ("R5", "R6", "R9"):
+            freed = _freed(area, flight)
+            pages &= ~freed if divergence.rule == "R5" else -1
+            if lost := _losers(area, pages, freed):
+                self._open.append(Doubt(divergence, lost, listed=pages))
 
     def begin(self, step: Step) -> None:
         """What a later step has to do with tells nothing of before."""
@@ -119,15 +122,18 @@ class Doubts:
         return found
 
 
-def _losers(area: Area, pages: int, flight: Flight) -> list[Root]:
-    """Who may have dropped what a flush or a scan left out; none where it left whole extents out.
+def _freed(area: Area, flight: Flight) -> int:
+    return rules.freed(area.facts, [call for call in flight.operation.calls
+                                    if call.kind == Kind.FREE])
 
-    Nor where it freed nothing: then it is as likely that it forgot everything. A release whose
-    extent was freed but for its end had listed fewer pages (R2), a hit has dropped what is
-    left beside it (R5).
+
+def _losers(area: Area, pages: int, freed: int) -> list[Root]:
+    """Who may have dropped pages that an operation left out which freed others of the list.
+
+    None where it left whole extents out, or freed nothing: then it is as likely that it forgot
+    them. A release whose extent was freed but for its end had listed fewer pages (R2), a hit has
+    dropped what is left beside it (R5).
     """
-    facts = area.facts
-    freed = rules.freed(facts, [call for call in flight.operation.calls if call.kind == Kind.FREE])
     if not freed or freed & pages:
         return []
     found = []

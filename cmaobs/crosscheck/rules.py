@@ -174,7 +174,8 @@ def at_entry(view: View, drift: int) -> Iterator[Found]:
 def at_return(view: View, drift: int) -> Iterator[Found]:
     """R10: defer_count as read after all that the operation did.
 
-    Where nothing else happened meanwhile, what is wrong is the operation's own.
+    Where nothing else happened meanwhile, what is wrong is the operation's own. So it is where a
+    direct release leaves more behind than there may be, but no more than its pages: it listed them.
     """
     record, flight = view.record, view.frame.flight
     gone = come = 0
@@ -185,9 +186,11 @@ def at_return(view: View, drift: int) -> Iterator[Found]:
             gone |= step.pages
         elif step.to == DEFERRED:
             come |= step.pages
-    yield from _between(listed(view, gone, come), record.defer_exit - drift,
-                        _counts(record) if flight.whole.alone and not drift else "R10",
-                        "at return")
+    low, high = listed(view, gone, come)
+    value = record.defer_exit - drift
+    own = (flight.whole.alone and not drift) or (
+        record.path == Path.DIRECT and high < value <= high + record.count)
+    yield from _between((low, high), value, _counts(record) if own else "R10", "at return")
 
 
 def counted(view: View, drift: int) -> Iterator[Found]:

@@ -96,6 +96,16 @@ def test_what_a_flush_left_out(what: str, rule: str, pages: tuple[int, int],
     assert [Kind(op.record.kind) for op in found.operations] == kinds
 
 
+def test_a_miss_since_the_extent_was_listed_short() -> None:
+    kernel, watch = start()
+    made = alone(kernel, kernel.alloc(1, 16, 0), kernel.release(1, 0x1000, 16))
+    kernel.extents[:] = [(0x1000, 15)]
+    push(watch, made + alone(kernel, kernel.alloc(1, 16, 0)))
+    settle(watch)
+    (found,) = watch.checker.verdict().divergences
+    assert (found.rule, found.pages) == ("R2", ((0x100f, 1),)), str(found)
+
+
 def test_nobody_waits_for_ever() -> None:
     kernel, watch = left_out("head-dropped")
     for _ in range(2):
