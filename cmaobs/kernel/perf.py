@@ -32,10 +32,12 @@ class _Attr(ctypes.Structure):
                 ("probe_offset", ctypes.c_uint64)]
 
 
-def attach_kprobe(function: str, program: int, returns: bool, root: str = "/") -> int:
+def attach_kprobe(function: str, program: int, returns: bool, root: str = "/",
+                  offset: int = 0) -> int:
     """A descriptor of the probe at the entry of a kernel function, or at its return.
 
-    program: descriptor of a BPF program of type kprobe. Raises ProbeError.
+    program: descriptor of a BPF program of type kprobe. offset: from the entry, in bytes. Raises
+    ProbeError.
     """
     pmu = Path(root) / _PMU
     name = ctypes.create_string_buffer(function.encode())
@@ -43,7 +45,7 @@ def attach_kprobe(function: str, program: int, returns: bool, root: str = "/") -
         bit = re.search(r"\d+", (pmu / "format/retprobe").read_text())
         attr = _Attr(type=int((pmu / "type").read_text()), size=ctypes.sizeof(_Attr),
                      config=(1 << int(bit[0]) if bit else 1) if returns else 0,
-                     kprobe_func=ctypes.addressof(name))
+                     kprobe_func=ctypes.addressof(name), probe_offset=offset)
         fd = _open(attr)
         try:
             fcntl.ioctl(fd, _IOC_SET_BPF, program)

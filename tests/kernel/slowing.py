@@ -15,11 +15,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from cmaobs.kernel.libbpf import ProgramKind, Programs
+from cmaobs.kernel.perf import attach_kprobe
+from kernel.tools import WAYS
 
 _CHUNK = 1 << 20
 # include/uapi/linux/kernel-page-flags.h
 _DIRTY, _LRU, _ANON, _SWAPBACKED = 1 << 4, 1 << 5, 1 << 12, 1 << 14
 _READINGS = 250_000  # of the clock, in which the verifier still follows: tens of ms
+_BEHIND = 16  # bytes: four instructions of arm64
 _RETURN = ((0xb7, 0, 0, 0), (0x95, 0, 0, 0))  # r0 = 0; exit
 
 
@@ -85,8 +88,11 @@ def slow_function(function: str) -> AbstractContextManager[None]:
     """Each call of it takes long, and so does its caller.
 
     At its end: what is attached later runs earlier, so tracers of before see it return after that.
+    Without fexit behind its first instructions, which make its stack frame.
     """
-    return _attached(ProgramKind.FEXIT, _long(), function=function)
+    if "fentry" in WAYS:
+        return _attached(ProgramKind.FEXIT, _long(), function=function)
+    return _attached(ProgramKind.KPROBE, _long(), within=function)
 
 
 def another_tracer(function: str) -> AbstractContextManager[None]:
@@ -105,13 +111,14 @@ def _long(times: int = 1) -> Sequence[tuple[int, int, int, int]]:
 
 @contextlib.contextmanager
 def _attached(kind: ProgramKind, code: Sequence[tuple[int, int, int, int]], function: str = "",
-              event: str = "") -> Iterator[None]:
+              event: str = "", within: str = "") -> Iterator[None]:
     lib = Programs("/")
     program = attached = -1
     try:
         program = lib.load("a_tracer", kind, b"".join(struct.pack("=BBhi", *one) for one in code),
                            function)
-        attached = lib.open(program, event)
+        attached = (attach_kprobe(within, program, False, offset=_BEHIND) if within else
+                    lib.open(program, event))
         yield
     finally:
         for one in (attached, program):
