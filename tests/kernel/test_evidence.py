@@ -98,7 +98,7 @@ def test_a_defect_leaves_evidence(mended: Area, tmp_path: Path, defect: str, att
          "--attach", attach, "--json"), ("none", defect), mended, "observing")
     data = json.loads(out)
     verdict = data["verdict"]
-    assert (status, verdict["outcome"]) == (1, "diverge"), verdict
+    assert (status, verdict["outcome"]) == (1, "diverge"), (verdict, data["losses"])
     assert data["stacks"] > 1
     assert data["stacks_failed"] == 0
     kept = [one for one in verdict["divergences"] if one["evidence"]]
