@@ -34,13 +34,18 @@ def of_search(area: Area, rule: str, pages: int) -> str:
 
 
 def cleared(area: Area, pages: int) -> str:
-    """The rule that kept the bits of allocated pages set, by who took the pages last."""
+    """The rule that kept the bits of allocated pages set: R6 where a flush freed the pages.
+
+    The last that did, or else whoever took them, counts; a scan that did breaks R4.
+    """
     for operation in latest(area):
         record = operation.record
-        tried = [call for call in operation.calls if call.kind == Kind.CONTIG]
-        if record.kind == Kind.ALLOC and rules.freed(area.facts, [record, *tried]) & pages:
-            flushed = any(call.kind == Kind.FREE for call in operation.calls)
-            return "R6" if flushed else "R4"
+        calls = {kind: rules.freed(area.facts, [c for c in operation.calls if c.kind == kind])
+                 for kind in (Kind.FREE, Kind.CONTIG)}
+        if calls[Kind.FREE] & pages:
+            return "R4" if record.kind == Kind.SCAN else "R6"
+        if record.kind == Kind.ALLOC and (run_of(area, operation) | calls[Kind.CONTIG]) & pages:
+            break
     return "R4"
 
 

@@ -105,7 +105,7 @@ DEFECTS = (
     Defect("release-short-bits", "release", "one bit stays set", ("R2",), work.release,
            late=(*_KEPT, "R7")),
     Defect("release-short-extent", "release", "the extent is a page shorter than the release",
-           ("R2", "R10", "R11"), work.release, late=_LEAKED),
+           ("R2", "R10", "R11"), work.release, late=("R5", *_LEAKED)),
     Defect("release-at-tail", "release", "the extent goes to the tail of the list", ("R2", "R9"),
            work.releases),
     Defect("release-merges", "release", "adjacent extents become one", ("R2", "R5"), work.releases),
