@@ -16,6 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
+from cmaobs.clock import Clock
 from cmaobs.errors import CmaobsError
 from cmaobs.events import RECORD, Operation, Record, decode
 from cmaobs.history import Gap, History
@@ -115,6 +116,7 @@ class Observer:
         self._slowest = Slowest(source.areas)
         self._writer = writer
         self._history = History()
+        self._clock = Clock()
         self._tally = Tally(checker.counts) if checker is not None else Tally()
         self._areas = {area.index: area for area in source.areas}
         self._operations: list[Operation] = []
@@ -187,6 +189,8 @@ class Observer:
             self._follower.add(batch.data)
         self._why.add(batch.data)
         self._slowest.add(batch.phased)
+        if self._clock.went_back(batch.data):
+            self._gaps.append(Gap("the clock went back", self._clock.latest_ns, None))
         if not self._feed(batch.data):
             self._join(batch.data)
         if batch.watermark_ns > self._watermark_ns:

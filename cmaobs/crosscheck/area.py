@@ -93,7 +93,7 @@ class Area:
             return
         if record.start_ns < watermark:
             self.undecided["delivered late"] += 1
-            self.gap("an operation was delivered late", record.end_ns)
+            self.gap("an operation was delivered late", max(record.end_ns, watermark))
             return
         if not operation.complete:
             self.gap("calls of an operation were lost", record.end_ns)

@@ -100,7 +100,10 @@ def _call(libc: ctypes.CDLL, option: int, value: int) -> None:
 def _check(uid: int, keep: int) -> None:
     """What the kernel says of each thread; raises PrivilegeError where anything is left."""
     for task in Path("/proc/self/task").iterdir():
-        found = _status((task / "status").read_text())
+        try:
+            found = _status((task / "status").read_text())
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
         if (set(found["Uid"].split()) != {str(uid)} or found["NoNewPrivs"] != "1"
                 or any(int(found[name], 16) & ~keep for name in ("CapPrm", "CapEff", "CapInh",
                                                                  "CapAmb"))):

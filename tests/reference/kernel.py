@@ -126,7 +126,7 @@ class Kernel(Shrinker):
         if "long-sections" not in self.ways and self.luck():
             # memory for a remainder: the shrinker may run meanwhile
             yield
-            yield from self.scan(op.tid, self.random.choice((0, 1, 4, 64)))
+            yield from self.scan(op.tid, self.random.choice((0, 1, 4, 64)), 1)
             at = self.find(pfn, count)
             if at is None:
                 return False
@@ -208,7 +208,7 @@ class Kernel(Shrinker):
         started = self.tick()
         yield
         if self.luck():
-            yield from self.scan(op.tid, self.random.choice((0, 1, 4, 64)))
+            yield from self.scan(op.tid, self.random.choice((0, 1, 4, 64)), 1)
         pages = range(pfn - self.facts.base_pfn, pfn - self.facts.base_pfn + count)
         ret = 0 if all(self.buddy[p] and p not in self.pinned for p in pages) else -EBUSY
         if self.luck():

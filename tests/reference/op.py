@@ -27,12 +27,13 @@ class Op:
     """An operation in flight, and its record when it ends."""
 
     def __init__(self, kernel: Clocked, tid: int, kind: Kind, pfn: int = 0, count: int = 0,
-                 align: int = 0, seen: bool = True) -> None:
-        """seen: whether probes are on the function."""
+                 align: int = 0, seen: bool = True, depth: int = 0) -> None:
+        """seen: whether probes are on the function. depth: operations around it on its thread."""
         self.kernel, self.tid, self.kind = kernel, tid, kind
         self.pfn, self.count, self.align = pfn, count, align
         self.start = kernel.tick()
         self.entry = kernel.defer_count
+        self.depth = depth
         self.calls: list[Record] = []
         self.seen = seen
         if seen:
@@ -51,7 +52,8 @@ class Op:
                       max(k.defer_count, 0), k.batch, 0, self.tid, self.tid,
                       0 if op_ns else sum(c.kind == Kind.CONTIG for c in self.calls),
                       0 if op_ns else sum(c.kind == Kind.FREE for c in self.calls),
-                      0, kind, path, k.facts.index, 0, self.align, 0, 0, b"test")
+                      0, kind, path, k.facts.index, self.tid, self.align,
+                      self.depth, 0, b"test")
 
     def finish(self, ret: int, path: Path = Path.NONE, pfn: int = 0) -> None:
         """The operation returns."""

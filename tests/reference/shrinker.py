@@ -23,9 +23,9 @@ class Shrinker(Ground):
         yield
         op.finish(ret)
 
-    def scan(self, tid: int, asked: int) -> Steps:
+    def scan(self, tid: int, asked: int, depth: int = 0) -> Steps:
         """cma_defer_free_scan()."""
-        op = Op(self, tid, Kind.SCAN, 0, asked)
+        op = Op(self, tid, Kind.SCAN, 0, asked, depth=depth)
         yield
         below = asked < self.batch and not self.bad("scan-below-batch")
         if below or (asked == self.batch and asked and self.bad("scan-stops-late")):
