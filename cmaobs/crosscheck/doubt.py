@@ -96,7 +96,10 @@ class Doubts:
             freed = _freed(area, flight)
             pages &= ~freed if divergence.rule == "R5" else -1
             if lost := _losers(area, pages, freed):
-                self._open.append(Doubt(divergence, lost, listed=pages))
+                listed = 0
+                for root in lost:
+                    listed |= root.pages
+                self._open.append(Doubt(divergence, lost, listed=listed))
 
     def begin(self, step: Step) -> None:
         """What a later step has to do with tells nothing of before."""
@@ -130,19 +133,20 @@ def _freed(area: Area, flight: Flight) -> int:
 def _losers(area: Area, pages: int, freed: int) -> list[Root]:
     """Who may have dropped pages that an operation left out which freed others of the list.
 
-    None where it left whole extents out, or freed nothing: then it is as likely that it forgot
-    them. A release whose extent was freed but for its end had listed fewer pages (R2), a hit has
-    dropped what is left beside it (R5).
+    A release whose extent was freed but for its end had listed fewer pages (R2). A hit has dropped
+    what is left beside it (R5), unless whole extents were left out as well, or nothing was freed:
+    then it is as likely that all of it was forgotten.
     """
     if not freed or freed & pages:
         return []
-    found = []
+    short, dropped, whole = list[Root](), list[Root](), False
     for first, length in runs(pages):
         piece = bits(first, length)
         release = next((op for op in blame.latest(area)
                         if op.record.kind == Kind.RELEASE and blame.run_of(area, op) & piece), None)
         if release is None or piece & ~blame.run_of(area, release):
-            return []
+            whole = True
+            continue
         extent = blame.run_of(area, release)
         hits = [op for op in blame.latest(area) if op.record.kind == Kind.ALLOC
                 and op.record.start_ns > release.record.start_ns
@@ -151,12 +155,12 @@ def _losers(area: Area, pages: int, freed: int) -> list[Root]:
         for op in hits:
             rest &= ~blame.run_of(area, op)
         if freed & rest & (piece << 1 | piece >> 1):
-            found.append(Root(piece, "R2", (release,)))
+            short.append(Root(piece, "R2", (release,)))
         elif hits:
-            found.append(Root(piece, "R5", (release, *reversed(hits[:3]))))
+            dropped.append(Root(piece, "R5", (release, *reversed(hits[:3]))))
         else:
-            return []
-    return found
+            whole = True
+    return short if whole else [*short, *dropped]
 
 
 def _granules(area: Area, pages: int) -> int:

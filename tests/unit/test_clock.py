@@ -72,9 +72,10 @@ def judged(end_ns: int) -> Verdict:
     taken = alloc(5000, 6000, *run, Path.CONTIG, n_contig=1, batch=128)
     source = ListSource(
         seen(400, 0), batch(contig(5100, 5900, 5000, *run), taken, watermark=4500),
-        batch(release(end_ns - 50, end_ns, *run, defer_exit=4, batch=128), watermark=7000), seen(7400, 4, extents=(run,)),
-        batch(alloc(9000, 9100, *run, defer_entry=4, batch=128), watermark=9500), seen(9600, 8, (run,)),
-        seen(9700, 8, (run,)))
+        batch(release(end_ns - 50, end_ns, *run, defer_exit=4, batch=128), watermark=7000),
+        seen(7400, 4, extents=(run,)),
+        batch(alloc(9000, 9100, *run, defer_entry=4, batch=128), watermark=9500),
+        seen(9600, 8, (run,)), seen(9700, 8, (run,)))
     observer = Observer(source, Checker([AREA], limits=Limits(settle_ns=0), settled_ns=0))
     list(observer.steps())
     assert observer.view.verdict is not None
