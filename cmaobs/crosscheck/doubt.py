@@ -49,8 +49,7 @@ class Doubt:
         """
         held = self.marks & ~marked & bitmap(state)
         if held:
-            order = area.facts.order_per_bit
-            where = union((first << order, length << order) for first, length in runs(held))
+            where = rules.pages_of_bits(area.facts, held)
             return self._by_root(area, where, "bits clear", "bits set in a snapshot")
         if self.listed and state.at_rest and state.extents is not None:
             base = area.facts.base_pfn
@@ -90,12 +89,12 @@ class Doubts:
         del self._open[:-_MOST]
         if divergence.rule == "R4":
             marks = area.pages.marks.clear & _granules(area, pages)
-            if marks and (left := list(blame.keepers(area, pages))):
-                self._open.append(Doubt(divergence, left, marks=marks))
+            if marks and (keepers := list(blame.keepers(area, pages))):
+                self._open.append(Doubt(divergence, keepers, marks=marks))
         elif divergence.rule in ("R5", "R6", "R9"):
             freed = _freed(area, flight)
-            pages &= ~freed if divergence.rule == "R5" else -1
-            if lost := _losers(area, pages, freed):
+            left = pages & ~freed if divergence.rule == "R5" else pages
+            if lost := _losers(area, left, freed):
                 listed = 0
                 for root in lost:
                     listed |= root.pages

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cmaobs.crosscheck.extents import Piece
 from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE, STATES, Flight
+from cmaobs.crosscheck.rules import pages_of_bits
 from cmaobs.runs import Run, bits, runs, union
 from cmaobs.verdict import Known
 
@@ -28,8 +29,8 @@ def around_operation(area: Area, pages: int, flight: Flight) -> tuple[Known, Kno
     for step in frame.opened:
         touched |= step.pages
     certain = area.pages.full & ~touched & ~frame.maybe
-    sets = [_of_bits(area, frame.set) & certain, frame.deferred & ~touched,
-            _of_bits(area, frame.clear) & certain]
+    sets = [pages_of_bits(area.facts, frame.set) & certain, frame.deferred & ~touched,
+            pages_of_bits(area.facts, frame.clear) & certain]
     extents = None if frame.listed is None else _newest_first(area, frame.listed)
     window = _window(area, pages or _own(flight))
     counts = area.counts_defer
@@ -71,13 +72,6 @@ def _own(flight: Flight) -> int:
     for step in flight.steps:
         pages |= step.pages
     return pages
-
-
-def _of_bits(area: Area, marks: int) -> int:
-    order = area.facts.order_per_bit
-    if not order:
-        return marks
-    return union((first << order, length << order) for first, length in runs(marks))
 
 
 def _newest_first(area: Area, pieces: Iterable[Piece]) -> list[Run]:

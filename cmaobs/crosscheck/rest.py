@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from cmaobs.crosscheck import blame
 from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE
-from cmaobs.crosscheck.rules import Found
-from cmaobs.runs import bits, runs, union
+from cmaobs.crosscheck.rules import Found, pages_of_bits
+from cmaobs.runs import bits, union
 from cmaobs.state import AreaState
 
 if TYPE_CHECKING:
@@ -70,13 +70,13 @@ def bits_that_differ(area: Area, must: int, must_not: int, state: AreaState,
 
     must, must_not: granules whose bit is certainly set, and certainly clear.
     """
-    pages, order = area.pages, area.facts.order_per_bit
+    pages = area.pages
     held = bitmap(state)
     for wrong, expected, observed in ((must & ~held, "set", "clear"),
                                       (must_not & held, "clear", "set")):
         if not wrong:
             continue
-        where = union((first << order, length << order) for first, length in runs(wrong))
+        where = pages_of_bits(area.facts, wrong)
         parts = [(where & pages.may[status] & ~pages.unknown, rule, status == ALLOCATED)
                  for status, rule in ((ALLOCATED, "R4"), (DEFERRED, "R2"), (FREE, "R1"))]
         # a bit may be certain where the state of its pages is not: learn() tells why

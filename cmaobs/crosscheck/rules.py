@@ -112,7 +112,7 @@ def search(view: View) -> Iterator[Found]:
         yield ("R4", 0, f"a run aligned to order {record.align} from granule {start} on",
                f"pfn {pfn:#x}")
     if taken := marks & frame.set & ~view.marked & ~frame.before:
-        yield ("R4", _pages_of_bits(facts, taken), "a run of clear bits",
+        yield ("R4", pages_of_bits(facts, taken), "a run of clear bits",
                f"pfn {pfn:#x} picked, of which {taken.bit_count()} bits were set")
     if call:
         yield from _miss(view, pages_of(facts, call.pfn, call.count))
@@ -146,7 +146,8 @@ def _placed(view: View, low: int, observed: str, rule: str) -> Found:
     return rule, pages_of(facts, pfn, record.count), f"pfn {pfn:#x} picked", observed
 
 
-def _pages_of_bits(facts: AreaFacts, marks: int) -> int:
+def pages_of_bits(facts: AreaFacts, marks: int) -> int:
+    """The pages that these granules of the bitmap stand for."""
     pages = 0
     for first, length in runs(marks):
         pages |= bits(first << facts.order_per_bit, length << facts.order_per_bit)
