@@ -167,4 +167,3 @@ def _granules(area: Area, pages: int) -> int:
     for pfn, count in runs(pages, area.facts.base_pfn):
         marks |= granules(area.facts, pfn, count)
     return marks
-

@@ -28,6 +28,7 @@ class _Suspicion:
     divergence: Divergence
     at_rest: bool
     episode: int
+    certain: bool = False  # and waits for its root only
 
 
 class Suspicions:
@@ -66,8 +67,8 @@ class Suspicions:
                    and _meet(s.divergence, divergence) for s in self._open)
 
     def drop(self, area: int) -> None:
-        """Something was not seen that may explain those of the area."""
-        self._open = [s for s in self._open if s.area != area]
+        """Something was not seen that may explain those of the area, but for certain ones."""
+        self._open = [s for s in self._open if s.area != area or s.certain]
 
     def retell(self, told: Divergence, root: Divergence) -> None:
         """The same divergence, by its root."""
@@ -86,12 +87,13 @@ class Suspicions:
             if s.divergence.at_ns >= (area.pace.last_rest_ns if s.at_rest else area.clean_ns):
                 kept.append(s)
                 continue
+            if s.at_rest and area.clean_ns < s.divergence.at_ns:
+                kept.append(s)
+                continue
             if s.area in waiting or (s.divergence in area.doubts and not ended
                                      and area.clean_ns < s.divergence.at_ns + HOLD_NS):
                 waiting.add(s.area)  # what follows is not told before its root
-                kept.append(s)
-                continue
-            if s.at_rest and area.clean_ns < s.divergence.at_ns:
+                s.certain = True
                 kept.append(s)
                 continue
             self.by_rule[s.divergence.rule] += 1

@@ -119,6 +119,16 @@ def test_nobody_waits_for_ever() -> None:
     assert [one.rule for one in watch.checker.verdict().divergences] == ["R6"], "it was told"
 
 
+def test_a_later_loss_explains_nothing_of_before() -> None:
+    """What only waits for its root is certain."""
+    kernel, watch = left_out("head-dropped")
+    watch.checker.observe(replace(kernel.snapshot(), at_rest=False))
+    assert watch.checker.verdict().outcome is Outcome.UNKNOWN
+    watch.checker.gap("records lost", kernel.tick())
+    settle(watch)
+    assert [one.rule for one in watch.checker.verdict().divergences] == ["R6"]
+
+
 def test_the_end_waits_for_nothing() -> None:
     kernel, watch = left_out("head-dropped")
     watch.checker.observe(replace(kernel.snapshot(), at_rest=False))
