@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -68,7 +69,10 @@ class Terminal:
             os.write(self._master, key)
 
     def until(self, what: str | Callable[[str], object], timeout_s: float = 30) -> str:
-        """The screen once it shows the text, or once what(screen) is true."""
+        """The screen once it shows the text, or once what(screen) is true.
+
+        What is drawn beside it may still be on its way: ask for all that is to be looked at.
+        """
         deadline = time.monotonic() + timeout_s
         while not (what in self.text if isinstance(what, str) else what(self.text)):
             assert time.monotonic() < deadline, f"no {what} in\n{self.text}"
@@ -76,6 +80,13 @@ class Terminal:
             assert not ended or self._read(0.1), \
                 f"ended with {self.process.returncode}, no {what} in\n{self.text}"
         return self.text
+
+    def match(self, pattern: str, timeout_s: float = 30) -> re.Match[str]:
+        """Where the pattern is, once the screen shows it; ^ and $ are of a line."""
+        wanted = re.compile(pattern, re.MULTILINE)
+        found = wanted.search(self.until(lambda text: wanted.search(text), timeout_s))
+        assert found is not None
+        return found
 
     def end(self, timeout_s: float = 30) -> int:
         """Its exit status, once it has ended."""
