@@ -17,7 +17,7 @@ GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:
 	setup-arm64 test-arm64 test-vm test-device test-plain test-matrix test-defects test-defects-debug test-owner test-users \
 	test-system \
 	check-kernel test-faults setup-package package test-package soak-debug soak-model setup-bench bench bench-scrape report bench-check \
-	whatif-check bench-whatif bench-day soak clean
+	whatif-check bench-whatif bench-day soak soak-serve clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -215,6 +215,12 @@ bench-day: setup-test
 ## make soak          10 million operations in the device: no false alarm; KIND=patched|batch0|plain OPERATIONS=N WAY=live|record
 soak: setup-test
 	tests/soak/run $(or $(KIND),patched) $(or $(OPERATIONS),10000000) $(or $(WAY),live)
+
+## make soak-serve    an hour of cmaobs serve under load in the device: memory, files and descriptors flat; SECONDS=N
+soak-serve: setup-test
+	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel \
+		$(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:16M:2" -- \
+		env PYTHONPATH=.:tests $(PYTHON) -m soak.serving --seconds $(or $(SECONDS),3600) --out build/soak/serve
 
 ## make test-faults   full disks, 10,000 slow clients, fuzzing (2,000 of each), 20 kills, the unit's sandbox (10 min)
 test-faults: setup-test

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 UNDECIDED = 0.001  # share of the operations, at most
 GROWTH_KIB = 8 << 10  # of the observer's memory from the first quarter to the last, or
@@ -14,6 +14,7 @@ GROWTH = 0.1          # this share of the first quarter's, whichever is more
 QUARTERS = 40         # readings of it that make quarters worth comparing
 
 Report = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def table(report: Report) -> list[str]:
@@ -72,10 +73,48 @@ def faults(report: Report, wanted: int, rss_kib: Sequence[int]) -> list[str]:
         found.append("no snapshot was compared")
     if report["counts_compared"]["mismatched"]:
         found.append(f"counts mismatched: {report['counts_compared']['mismatches'][:1]}")
-    if len(rss_kib) >= QUARTERS:
-        first, *_, last = [median(part) for part in _quarters(rss_kib)]
-        if last > first + max(GROWTH_KIB, GROWTH * first):
-            found.append(f"the observer grew from {first:.0f} to {last:.0f} KiB")
+    return found + grown(rss_kib)
+
+
+def grown(rss_kib: Sequence[int]) -> list[str]:
+    """Why memory was not flat; nothing is said of fewer readings than make quarters."""
+    if len(rss_kib) < QUARTERS:
+        return []
+    first, *_, last = [median(part) for part in _quarters(rss_kib)]
+    if last <= first + max(GROWTH_KIB, GROWTH * first):
+        return []
+    return [f"the observer grew from {first:.0f} to {last:.0f} KiB"]
+
+
+class Served(NamedTuple):
+    """A look at `cmaobs serve`. file_bytes: of its recording and its evidence together."""
+
+    rss_kib: int
+    threads: int
+    descriptors: int
+    file_bytes: int
+    verdict: str
+
+
+def served(looks: Sequence[Served], made: object, counted: object) -> list[str]:
+    """Why a long run of `serve` failed, one line each; none where it passed.
+
+    made, counted: operations by area and kind, of the load and of the exporter.
+    """
+    if len(looks) < QUARTERS:
+        return [f"{len(looks)} scrapes, {QUARTERS} wanted"]
+    found = grown([one.rss_kib for one in looks])
+    first, *_, last = _quarters(looks)
+    for name in ("threads", "descriptors", "file_bytes"):
+        most, later = (max(getattr(one, name) for one in part) for part in (first, last))
+        if later > most:
+            found.append(f"{name} grew from {most} to {later}")
+    if any(one.verdict == "diverge" for one in looks):
+        found.append("the verdict was diverge")
+    if looks[-1].verdict != "agree":
+        found.append(f"the verdict is {looks[-1].verdict} at the end")
+    if made != counted:
+        found.append(f"made {made}, counted {counted}")
     return found
 
 
@@ -95,6 +134,6 @@ def share(report: Report) -> float:
         if operations(report) else 1.0
 
 
-def _quarters(values: Sequence[int]) -> list[Sequence[int]]:
+def _quarters(values: Sequence[T]) -> list[Sequence[T]]:
     size = len(values) // 4
     return [values[i * size:(i + 1) * size] for i in range(4)]

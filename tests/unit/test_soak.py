@@ -105,6 +105,33 @@ def test_fewer_operations_than_wanted_and_growth_are_told(report: dict[str, Any]
                    for fault in judge.faults(report, 1, [60_000] * 30 + [65_000] * 10))
 
 
+SERVED = judge.Served(50_000, 4, 30, 4_000_000, "agree")
+COUNTS = {"reserved": {"succeeded": 7, "failed": 1, "released": 7}}
+
+
+def test_a_long_run_of_serve_passes() -> None:
+    assert judge.served([SERVED] * 40, COUNTS, copy.deepcopy(COUNTS)) == []
+
+
+@pytest.mark.parametrize(("change", "told"), [
+    ({"rss_kib": 70_000}, "grew from 50000 to 70000 KiB"),
+    ({"threads": 5}, "threads grew from 4 to 5"),
+    ({"descriptors": 31}, "descriptors grew from 30 to 31"),
+    ({"file_bytes": 4_000_001}, "file_bytes grew from 4000000 to 4000001"),
+    ({"verdict": "unknown"}, "the verdict is unknown at the end"),
+    ({"verdict": "diverge"}, "the verdict was diverge"),
+])
+def test_what_a_long_run_of_serve_must_not_do(change: dict[str, Any], told: str) -> None:
+    found = judge.served([SERVED] * 30 + [SERVED._replace(**change)] * 10, COUNTS, COUNTS)
+    assert any(told in fault for fault in found)
+
+
+def test_a_count_that_is_off_by_one_and_too_few_looks_are_told() -> None:
+    less = {"reserved": {**COUNTS["reserved"], "released": 6}}
+    assert any("counted" in fault for fault in judge.served([SERVED] * 40, COUNTS, less))
+    assert judge.served([SERVED] * 39, COUNTS, COUNTS) == ["39 scrapes, 40 wanted"]
+
+
 def test_memory_of_a_process() -> None:
     assert rss_kib(1) > 0
     assert rss_kib(2**22 + 1) == 0
