@@ -21,25 +21,26 @@ from soak.judge import Served
 
 EVERY_S = 5.0  # a scrape
 SAID_S = 60.0
-# Of each area: how it is reached. Two threads each, and now and then a scan and another batch.
-AREAS = {"reserved": "heap", "camera": "debugfs", "codec": "debugfs"}
-THREADS = 2
+# Of each area: how it is reached, and by how many threads. debugfs gives back the newest block,
+# whoever made it: only those of one thread are given back one by one.
+AREAS = {"reserved": ("heap", 2), "camera": ("debugfs", 1), "codec": ("debugfs", 1)}
 FILES = {"--evidence-files": "4", "--evidence-bytes": "4M", "--max-size": "4M"}
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3600.0, help="of load")
-    parser.add_argument("--rate", type=float, default=60.0,
-                        help="allocations a second of each thread, two of them for each area")
+    parser.add_argument("--rate", type=float, default=40.0,
+                        help="allocations a second of each thread")
     parser.add_argument("--out", type=Path, required=True, help="a directory; it is emptied")
     return parser.parse_args()
 
 
-def start(area: str, source: str, args: argparse.Namespace) -> subprocess.Popen[str]:
-    """The load on one area; its summary goes to standard output."""
+def start(area: str, args: argparse.Namespace) -> subprocess.Popen[str]:
+    """The load on one area, with a scan and another batch now and then; it prints a summary."""
+    source, threads = AREAS[area]
     return subprocess.Popen(
-        [*CMAOBS, "load", "--json", "--area", area, "--source", source, "--threads", str(THREADS),
+        [*CMAOBS, "load", "--json", "--area", area, "--source", source, "--threads", str(threads),
          "--rate", f"{args.rate:g}", "--sizes", "log:1-128", "--lifetime", "0-20",
          "--duration", f"{args.seconds:g}", "--scan", "64-256", "--scan-rate", "0.2",
          "--batch", "0,64,64,16,64", "--batch-rate", "0.02"],
@@ -82,13 +83,15 @@ def main() -> int:
     args = arguments()
     shutil.rmtree(args.out, ignore_errors=True)
     args.out.mkdir(parents=True)
-    print(f"serving: {args.seconds:g} s of load on {', '.join(AREAS)}, {THREADS} threads each, "
-          f"{args.rate:g} allocations a second of a thread", flush=True)
+    print(f"serving: {args.seconds:g} s of load on "
+          + ", ".join(f"{area} ({threads} threads through {source})"
+                      for area, (source, threads) in AREAS.items())
+          + f", {args.rate:g} allocations a second of each thread", flush=True)
     limits = [word for item in FILES.items() for word in item]
     with Serve(args.out, "--interval", "500ms", "--evidence", str(args.out / "evidence"),
                *limits) as serve:
         before = serve.settled()
-        loads = {area: start(area, source, args) for area, source in AREAS.items()}
+        loads = {area: start(area, args) for area in AREAS}
         began = said = time.monotonic()
         looks: list[Served] = []
         while any(one.poll() is None for one in loads.values()):
