@@ -16,6 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
+from cmaobs import memory
 from cmaobs.clock import Clock
 from cmaobs.errors import CmaobsError
 from cmaobs.events import RECORD, Operation, Record, decode
@@ -135,6 +136,7 @@ class Observer:
         Once enough() is true, only what the source needs to finish is left.
         Raises what the source raises; the view then says why.
         """
+        memory.steady()
         try:
             for step in self._source.steps():
                 yield self._take(step)

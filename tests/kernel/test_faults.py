@@ -20,7 +20,7 @@ from kernel.tools import AREA, CMAOBS, PATIENCE_S, WAYS, Area, Sample, Serve, cl
 pytestmark = [pytest.mark.kernel, pytest.mark.long]
 DEBUGFS = "/sys/kernel/debug"
 DAY_S = 86400.0
-KILLS = 20
+KILLS = 100
 
 
 def allocations(scrape: dict[Sample, float]) -> float:
