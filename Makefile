@@ -11,6 +11,7 @@ DEVICE := deploy/vm/run
 SOURCES := $(shell sed '/^\#/d; s/ .*//' deploy/kernel/matrix)
 SOURCE ?= $(firstword $(SOURCES))
 BUILD := deploy/kernel/build --source $(SOURCE)
+C := $(wildcard probes/*.[ch] cmaobs/lane/*.[ch] tests/bench/*.c)
 GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:16M:2" --timeout 3600
 
 .PHONY: help run test demo docs setup setup-test setup-matrix kernel lint test-unit test-page test-lane \
@@ -58,11 +59,12 @@ setup-arm64:
 	@deploy/setup deploy/packages deploy/packages.test deploy/packages.arm64
 	@deploy/vm/arm64
 
-## make lint          ruff, mypy, shellcheck, and that every test can be loaded
+## make lint          ruff, mypy, clang-format, shellcheck, and that every test can be loaded
 lint: setup-test
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
 	$(PYTHON) -m mypy --strict deploy/vm/device
+	.venv/bin/clang-format --dry-run -Werror $(C)
 	$(PYTEST) --collect-only tests >/dev/null
 	shellcheck -x deploy/setup deploy/vm/live deploy/vm/run deploy/vm/device/guest.sh \
 		deploy/vm/arm64 deploy/vm/device/init.sh deploy/kernel/build deploy/kernel/check deploy/kernel/soak deploy/report/run deploy/debian/build \
@@ -222,7 +224,7 @@ soak-serve: setup-test
 		$(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:16M:2" -- \
 		env PYTHONPATH=.:tests $(PYTHON) -m soak.serving --seconds $(or $(SECONDS),3600) --out build/soak/serve
 
-## make test-faults   full disks, 10,000 slow clients, fuzzing (2,000 of each), 20 kills, the unit's sandbox (10 min)
+## make test-faults   full disks, 10,000 slow clients, fuzzing (2,000 of each), 100 kills, the unit's sandbox (30 min)
 test-faults: setup-test
 	$(PYTEST) -s tests/faults
 	@kernel=$$($(BUILD)) && CMAOBS_KERNEL=$$kernel \

@@ -44,11 +44,12 @@
 #endif
 
 /* 8 bytes by a typed pointer, without a call. */
-#define LOAD(pointer, offset) ({						\
-	__u64 value;								\
-	asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value) : "r"(pointer), "i"(offset)); \
-	value;									\
-})
+#define LOAD(pointer, offset)                                                                     \
+	({                                                                                        \
+		__u64 value;                                                                      \
+		asm volatile("%0 = *(u64 *)(%1 + %2)" : "=r"(value) : "r"(pointer), "i"(offset)); \
+		value;                                                                            \
+	})
 
 /*
  * fentry reads by the pointers that it hands out. IN_AREA: a member of a
@@ -56,8 +57,7 @@
  * as well; else 0.
  */
 #ifdef CMAOBS_FENTRY
-#define IN_AREA(area, cma, offset) \
-	((area) ? LOAD(area, offset) : read_u64((cma) + (offset)))
+#define IN_AREA(area, cma, offset) ((area) ? LOAD(area, offset) : read_u64((cma) + (offset)))
 #else
 #define IN_AREA(area, cma, offset) read_u64((cma) + (offset))
 #endif

@@ -5,20 +5,20 @@
  */
 
 #ifdef ALLOC_FROZEN_FN
-#define FRAME_HALVES 1	/* the other half of this allocation is running */
+#define FRAME_HALVES 1 /* the other half of this allocation is running */
 
 /*
  * The frame of the allocation that this one is the other half of, or none.
  * Linux 7.0 makes cma_alloc of cma_alloc_frozen, before any contig call; the
  * compiler may or may not leave that a call. Both ask for the same.
  */
-static inline __attribute__((always_inline))
-struct cmaobs_frame *other_half(struct cmaobs_thread *t, __u64 cma, __u64 count, __u64 at)
+static __always_inline struct cmaobs_frame *other_half(struct cmaobs_thread *t, __u64 cma,
+						       __u64 count, __u64 at)
 {
 	struct cmaobs_frame *f = current_frame(t, at);
 
-	if (f && f->kind == CMAOBS_ALLOC && !f->in_contig && !f->n_contig &&
-	    f->cma == cma && f->count == count)
+	if (f && f->kind == CMAOBS_ALLOC && !f->in_contig && !f->n_contig && f->cma == cma &&
+	    f->count == count)
 		return f;
 	return 0;
 }

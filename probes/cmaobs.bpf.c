@@ -29,8 +29,8 @@ ENTRY(cma_alloc, ALLOC_FN)
 }
 
 /* What an allocation did beyond taking pages from one place. */
-static inline __attribute__((always_inline))
-void count_detours(struct cmaobs_counters *n, struct cmaobs_frame *f, __u16 path)
+static __always_inline void count_detours(struct cmaobs_counters *n, struct cmaobs_frame *f,
+					  __u16 path)
 {
 	__u32 tries = f->n_contig + (path == CMAOBS_PATH_HIT);
 
@@ -47,9 +47,8 @@ void count_detours(struct cmaobs_counters *n, struct cmaobs_frame *f, __u16 path
 }
 
 /* An allocation returns, whatever it did. */
-static inline __attribute__((always_inline))
-void allocated_by_calls(struct cmaobs_thread *t, struct cmaobs_frame *f,
-			struct cmaobs_counters *n, int granted, void *area)
+static __always_inline void allocated_by_calls(struct cmaobs_thread *t, struct cmaobs_frame *f,
+					       struct cmaobs_counters *n, int granted, void *area)
 {
 	__u32 hist = CMAOBS_HIST_ALLOC_FAILED;
 	__u16 path = CMAOBS_PATH_FAILED;
@@ -84,8 +83,7 @@ void allocated_by_calls(struct cmaobs_thread *t, struct cmaobs_frame *f,
 }
 
 /* An allocation returns, with a page or none. at: STACK. */
-static inline __attribute__((always_inline))
-void allocated(struct cmaobs_thread *t, __u64 page, __u64 at, void *area)
+static __always_inline void allocated(struct cmaobs_thread *t, __u64 page, __u64 at, void *area)
 {
 	struct cmaobs_frame *f = top(t, CMAOBS_ALLOC, at);
 	struct cmaobs_counters *n = f ? counters_of(f) : 0;
@@ -123,8 +121,8 @@ ENTRY(alloc_order, ALLOC_ORDER_FN)
 
 	if (t) {
 		order = ARG(1) & 63;
-		begin(t, CMAOBS_ALLOC, ARG(0), 0, order ? 1ULL << order : 0,
-		      order, stack_of(ctx, CALLER), STACK, AREA);
+		begin(t, CMAOBS_ALLOC, ARG(0), 0, order ? 1ULL << order : 0, order,
+		      stack_of(ctx, CALLER), STACK, AREA);
 	}
 	return 0;
 }

@@ -3,7 +3,7 @@
 
 #ifdef CMA_SHRINKER
 /* The struct cma that a shrinker is of: it points there, or is a part of it. */
-static inline __attribute__((always_inline)) __u64 area_of(__u64 shrinker)
+static __always_inline __u64 area_of(__u64 shrinker)
 {
 #ifdef SHRINKER_PRIVATE_DATA
 	return read_u64(shrinker + SHRINKER_PRIVATE_DATA);
@@ -19,8 +19,8 @@ ENTRY(count, COUNT_FN)
 	struct cmaobs_thread *t = enter();
 
 	if (t)
-		begin(t, CMAOBS_COUNT, area_of(PLAIN(t, ARG(0))), 0, 0, 0,
-		      stack_of(ctx, CALLER), STACK, 0);
+		begin(t, CMAOBS_COUNT, area_of(PLAIN(t, ARG(0))), 0, 0, 0, stack_of(ctx, CALLER),
+		      STACK, 0);
 	return 0;
 }
 
@@ -37,8 +37,7 @@ RETURN(count, COUNT_FN)
 	if (!n)
 		return 0;
 	add(&n->counts, 1);
-	finish(t, f, n, CMAOBS_COUNT, CMAOBS_PATH_NONE, RET(COUNT_NARGS), CMAOBS_HISTS,
-	       1, 0);
+	finish(t, f, n, CMAOBS_COUNT, CMAOBS_PATH_NONE, RET(COUNT_NARGS), CMAOBS_HISTS, 1, 0);
 	done(t);
 	return 0;
 }
@@ -51,8 +50,8 @@ ENTRY(scan, SCAN_FN)
 
 	if (t)
 		begin(t, CMAOBS_SCAN, area_of(PLAIN(t, ARG(0))), 0,
-		      read_u64(PLAIN(t, ARG(1)) + SC_NR_TO_SCAN), 0, stack_of(ctx, CALLER),
-		      STACK, 0);
+		      read_u64(PLAIN(t, ARG(1)) + SC_NR_TO_SCAN), 0, stack_of(ctx, CALLER), STACK,
+		      0);
 	return 0;
 }
 
@@ -77,8 +76,7 @@ RETURN(scan, SCAN_FN)
 		add(&n->scans_stopped, 1);
 	else
 		add(&n->scan_pages_returned, ret);
-	finish(t, f, n, CMAOBS_SCAN, CMAOBS_PATH_NONE, ret, CMAOBS_HIST_SCAN,
-	       1, 0);
+	finish(t, f, n, CMAOBS_SCAN, CMAOBS_PATH_NONE, ret, CMAOBS_HIST_SCAN, 1, 0);
 	done(t);
 	return 0;
 }
@@ -108,8 +106,8 @@ RETURN(batch, BATCH_FN)
 		return 0;
 	add(&n->batch_writes, 1);
 	add(&n->batch_pages_freed, f->free_pages);
-	finish(t, f, n, CMAOBS_BATCH, CMAOBS_PATH_NONE, (__s32)RET(BATCH_NARGS), CMAOBS_HISTS,
-	       1, AREA);
+	finish(t, f, n, CMAOBS_BATCH, CMAOBS_PATH_NONE, (__s32)RET(BATCH_NARGS), CMAOBS_HISTS, 1,
+	       AREA);
 	done(t);
 	return 0;
 }

@@ -6,8 +6,7 @@
 #ifdef WITH_PHASES
 
 /* The allocation that the current thread is in, at a place of its stack. */
-static inline __attribute__((always_inline))
-struct cmaobs_frame *allocating(void *at)
+static __always_inline struct cmaobs_frame *allocating(void *at)
 {
 	struct cmaobs_thread *t = follow();
 	struct cmaobs_frame *f;
@@ -18,30 +17,30 @@ struct cmaobs_frame *allocating(void *at)
 	return f && f->kind == CMAOBS_ALLOC ? f : 0;
 }
 
-static inline __attribute__((always_inline)) struct cmaobs_frame *in_contig(void *at)
+static __always_inline struct cmaobs_frame *in_contig(void *at)
 {
 	struct cmaobs_frame *f = allocating(at);
 
 	return f && f->in_contig ? f : 0;
 }
 
-#define PHASE(name, fn, phase)				\
-ENTRY(name, fn)						\
-{							\
-	struct cmaobs_frame *f = in_contig((void *)STACK);	\
-							\
-	if (f)						\
-		phase_begin(f, phase);			\
-	return 0;					\
-}							\
-RETURN(name, fn)					\
-{							\
-	struct cmaobs_frame *f = in_contig((void *)STACK);	\
-							\
-	if (f)						\
-		phase_end(f, phase);			\
-	return 0;					\
-}
+#define PHASE(name, fn, phase)                                     \
+	ENTRY(name, fn)                                            \
+	{                                                          \
+		struct cmaobs_frame *f = in_contig((void *)STACK); \
+                                                                   \
+		if (f)                                             \
+			phase_begin(f, phase);                     \
+		return 0;                                          \
+	}                                                          \
+	RETURN(name, fn)                                           \
+	{                                                          \
+		struct cmaobs_frame *f = in_contig((void *)STACK); \
+                                                                   \
+		if (f)                                             \
+			phase_end(f, phase);                       \
+		return 0;                                          \
+	}
 
 /* cmaobs/kernel/handlers.py has the functions. */
 #ifdef ISOLATE_FN
@@ -126,8 +125,7 @@ int isolated(struct bpf_raw_tracepoint_args *ctx)
 
 #ifdef WITH_CONTENTION
 /* lock:contention_begin(lock, flags) and contention_end(lock, ret), for CMA's own mutex. */
-static inline __attribute__((always_inline))
-struct cmaobs_frame *waits(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline struct cmaobs_frame *waits(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct cmaobs_frame *f = allocating(ctx);
 	struct cmaobs_config *c = VALUE_OF(config);

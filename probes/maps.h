@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* The maps, and how they are reached. */
 
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+
 /* The value of a map of one, without a call: BPF_PSEUDO_MAP_VALUE, by cmaobs/kernel/compiler.py. */
-#define VALUE_OF(map) ({				\
-	void *value = (void *)bpf_pseudo_fd(2, VALUE_##map);	\
-	__builtin_assume(value != 0);			\
-	value;						\
-})
-#define MMAPABLE 1024	/* BPF_F_MMAPABLE */
+#define VALUE_OF(map)                                                \
+	({                                                           \
+		void *value = (void *)bpf_pseudo_fd(2, VALUE_##map); \
+		__builtin_assume(value != 0);                        \
+		value;                                               \
+	})
+#define MMAPABLE 1024 /* BPF_F_MMAPABLE */
 
 /* Compiled in where records are wanted: who only counts pays for nothing else. */
 #ifdef WITH_RECORDS
@@ -29,7 +34,7 @@ struct cmaobs_flights {
 	struct cmaobs_flight area[FLIGHTS];
 };
 
-BPF_RINGBUF_OUTPUT(events, 1);	/* the loader says how many pages, and how many threads */
+BPF_RINGBUF_OUTPUT(events, 1); /* the loader says how many pages, and how many threads */
 BPF_ARRAY(config, struct cmaobs_config, 1);
 BPF_F_TABLE("array", int, struct cmaobs_slots, slots, 1, MMAPABLE);
 BPF_HASH(threads, __u32, struct cmaobs_thread, 1);
@@ -40,22 +45,22 @@ BPF_PERCPU_ARRAY(losses, struct cmaobs_losses, 1);
 BPF_ARRAY(flight, struct cmaobs_flights, 1);
 BPF_ARRAY(snap, struct cmaobs_snap, 1);
 #ifdef WITH_PHASES
-BPF_HASH(phasing, __u32, struct cmaobs_phasing, 4096);	/* allocations that run, by thread */
+BPF_HASH(phasing, __u32, struct cmaobs_phasing, 4096); /* allocations that run, by thread */
 BPF_PERCPU_ARRAY(phase_latencies, struct cmaobs_latency, MAX_AREAS * 8);
 BPF_PERCPU_ARRAY(moved, struct cmaobs_moved, MAX_AREAS + 1);
 #endif
 #ifdef WITH_STACKS
 BPF_TABLE("stacktrace", int, struct cmaobs_stack, stacks, CMAOBS_STACKS);
-BPF_HASH(callers, __u32, __u64, CMAOBS_CALLERS);	/* return addresses, by a hash of them */
+BPF_HASH(callers, __u32, __u64, CMAOBS_CALLERS); /* return addresses, by a hash of them */
 #endif
 
 /* Atomic although the maps are per CPU: an interrupt may count as well. */
-static inline __attribute__((always_inline)) void add(__u64 *to, __u64 n)
+static __always_inline void add(__u64 *to, __u64 n)
 {
 	__sync_fetch_and_add(to, n);
 }
 
-static inline __attribute__((always_inline)) struct cmaobs_losses *lost(void)
+static __always_inline struct cmaobs_losses *lost(void)
 {
 	int zero = 0;
 
@@ -69,7 +74,7 @@ static inline __attribute__((always_inline)) struct cmaobs_losses *lost(void)
  * A number for the caller, shifted to its place; 0 where it was not kept, for
  * the same reasons as below.
  */
-static inline __attribute__((always_inline)) __u32 caller_of(__u64 caller)
+static __always_inline __u32 caller_of(__u64 caller)
 {
 	__u32 slot = (caller * 0x9e3779b97f4a7c15ULL) >> (64 - CMAOBS_CALLER_BITS);
 	__u64 *kept = callers.lookup(&slot);
@@ -87,7 +92,7 @@ static inline __attribute__((always_inline)) __u32 caller_of(__u64 caller)
  * Without BPF_F_REUSE_STACKID a slot keeps its first stack for good, and two
  * stacks that want the same slot are an error, not a mix-up.
  */
-static inline __attribute__((always_inline)) __u32 stack_of(void *ctx, __u64 caller)
+static __always_inline __u32 stack_of(void *ctx, __u64 caller)
 {
 	__u32 above = 0;
 	struct cmaobs_config *c = VALUE_OF(config);
@@ -113,8 +118,7 @@ static inline __attribute__((always_inline)) __u32 stack_of(void *ctx, __u64 cal
 #define stack_of(ctx, caller) 0
 #endif
 
-static inline __attribute__((always_inline))
-struct cmaobs_counters *counters_of(struct cmaobs_frame *f)
+static __always_inline struct cmaobs_counters *counters_of(struct cmaobs_frame *f)
 {
 	struct cmaobs_counted *found = counted.lookup(&f->place);
 
@@ -122,24 +126,25 @@ struct cmaobs_counters *counters_of(struct cmaobs_frame *f)
 }
 
 /* Counts an operation as begun or ended. */
-#define FLIGHT(place, side) do {					\
-	struct cmaobs_flights *all = VALUE_OF(flight);			\
-	__u64 at = (place);						\
-									\
-	/* for the verifier: the compiler would drop what it knows to be idle */ \
-	asm volatile("%0 &= %1" : "+r"(at) : "i"(FLIGHTS - 1));		\
-	add(&all->area[at].side, 1);					\
-} while (0)
+#define FLIGHT(place, side)                                                              \
+	do {                                                                             \
+		struct cmaobs_flights *all = VALUE_OF(flight);                           \
+		__u64 at = (place);                                                      \
+                                                                                         \
+		/* for the verifier: the compiler would drop what it knows to be idle */ \
+		asm volatile("%0 &= %1" : "+r"(at) : "i"(FLIGHTS - 1));                  \
+		add(&all->area[at].side, 1);                                             \
+	} while (0)
 
 /* Of a page that a record tells of. */
-static inline __attribute__((always_inline)) __u64 pfn_of(__u64 page)
+static __always_inline __u64 pfn_of(__u64 page)
 {
 	struct cmaobs_config *c = VALUE_OF(config);
 
 	return SENDS && c->vmemmap ? (page - c->vmemmap) / PAGE_STRUCT_SIZE : 0;
 }
 
-static inline __attribute__((always_inline)) __u64 read_u64(__u64 address)
+static __always_inline __u64 read_u64(__u64 address)
 {
 	__u64 value = 0;
 
@@ -148,20 +153,22 @@ static inline __attribute__((always_inline)) __u64 read_u64(__u64 address)
 }
 
 /* The slot of a latency between 2^octave and twice that: two bits behind the highest tell. */
-#define SLOT(ns, octave) (((ns) >> ((octave) - CMAOBS_SLOT_BITS)) +			\
-	((octave) - CMAOBS_SLOT_FIRST - 1) * (1 << CMAOBS_SLOT_BITS) + 1)
+#define SLOT(ns, octave)                           \
+	(((ns) >> ((octave) - CMAOBS_SLOT_BITS)) + \
+	 ((octave) - CMAOBS_SLOT_FIRST - 1) * (1 << CMAOBS_SLOT_BITS) + 1)
 
 /* One step of a search for the highest bit; the barrier keeps it one branch. */
-#define HALVE(v, octave, bits) do {		\
-	if ((v) >> (bits)) {			\
-		asm volatile("" : "+r"(v));	\
-		(octave) += (bits);		\
-		(v) >>= (bits);			\
-	}					\
-} while (0)
+#define HALVE(v, octave, bits)                      \
+	do {                                        \
+		if ((v) >> (bits)) {                \
+			asm volatile("" : "+r"(v)); \
+			(octave) += (bits);         \
+			(v) >>= (bits);             \
+		}                                   \
+	} while (0)
 
 /* The slot of a latency: 4 linear slots to each power of two from 2^7 ns. */
-static inline __attribute__((always_inline)) __u64 slot_of(__u64 ns)
+static __always_inline __u64 slot_of(__u64 ns)
 {
 	__u64 octave = 15;
 	__u64 v = ns >> 15;
@@ -189,8 +196,7 @@ static inline __attribute__((always_inline)) __u64 slot_of(__u64 ns)
 }
 
 /* spare: 8 bytes of a map that nobody needs meanwhile. */
-static inline __attribute__((always_inline))
-void measure_in(struct cmaobs_latency *l, __u64 ns, __u64 *spare)
+static __always_inline void measure_in(struct cmaobs_latency *l, __u64 ns, __u64 *spare)
 {
 	__u64 slot;
 
@@ -209,8 +215,7 @@ void measure_in(struct cmaobs_latency *l, __u64 ns, __u64 *spare)
 }
 
 /* n: what counters_of() found. */
-static inline __attribute__((always_inline))
-void measure(struct cmaobs_counters *n, __u64 hist, __u64 ns, __u64 *spare)
+static __always_inline void measure(struct cmaobs_counters *n, __u64 hist, __u64 ns, __u64 *spare)
 {
 	struct cmaobs_counted *to = (struct cmaobs_counted *)n;
 

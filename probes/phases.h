@@ -7,8 +7,7 @@
 #define PHASES 1
 
 /* The phases of the allocation, made if it has none yet. */
-static inline __attribute__((always_inline))
-struct cmaobs_phasing *phasing_of(struct cmaobs_frame *f)
+static __always_inline struct cmaobs_phasing *phasing_of(struct cmaobs_frame *f)
 {
 	__u32 tid = bpf_get_current_pid_tgid();
 	struct cmaobs_config *c = VALUE_OF(config);
@@ -25,7 +24,7 @@ struct cmaobs_phasing *phasing_of(struct cmaobs_frame *f)
 }
 
 /* Time up to now is the innermost phase's. */
-static inline __attribute__((always_inline)) void phase_turn(struct cmaobs_phasing *p)
+static __always_inline void phase_turn(struct cmaobs_phasing *p)
 {
 	__u64 now = bpf_ktime_get_ns();
 	__u64 at = (p->nested & 15) - 1;
@@ -37,8 +36,7 @@ static inline __attribute__((always_inline)) void phase_turn(struct cmaobs_phasi
 	p->since_ns = now;
 }
 
-static inline __attribute__((always_inline))
-void phase_begin(struct cmaobs_frame *f, __u64 phase)
+static __always_inline void phase_begin(struct cmaobs_frame *f, __u64 phase)
 {
 	struct cmaobs_phasing *p = phasing_of(f);
 
@@ -49,8 +47,7 @@ void phase_begin(struct cmaobs_frame *f, __u64 phase)
 	p->nested = p->nested << 4 | (phase + 1);
 }
 
-static inline __attribute__((always_inline))
-struct cmaobs_phasing *phase_end(struct cmaobs_frame *f, __u64 phase)
+static __always_inline struct cmaobs_phasing *phase_end(struct cmaobs_frame *f, __u64 phase)
 {
 	struct cmaobs_phasing *p = phasing_of(f);
 
@@ -64,8 +61,8 @@ struct cmaobs_phasing *phase_end(struct cmaobs_frame *f, __u64 phase)
 	return p;
 }
 
-static inline __attribute__((always_inline))
-void measure_phase(struct cmaobs_phasing *p, __u32 area, __u32 phase, __u64 ns)
+static __always_inline void measure_phase(struct cmaobs_phasing *p, __u32 area, __u32 phase,
+					  __u64 ns)
 {
 	__u32 key = area * CMAOBS_PHASES + phase;
 
@@ -73,8 +70,8 @@ void measure_phase(struct cmaobs_phasing *p, __u32 area, __u32 phase, __u64 ns)
 		measure_in(phase_latencies.lookup(&key), ns, &p->since_ns);
 }
 
-static inline __attribute__((always_inline))
-void send_phased(struct cmaobs_frame *f, struct cmaobs_phasing *p, __u16 path, __u64 end_ns)
+static __always_inline void send_phased(struct cmaobs_frame *f, struct cmaobs_phasing *p,
+					__u16 path, __u64 end_ns)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct cmaobs_phased *r;
@@ -116,8 +113,7 @@ void send_phased(struct cmaobs_frame *f, struct cmaobs_phasing *p, __u16 path, _
 }
 
 /* The allocation has ended. */
-static inline __attribute__((always_inline))
-void phases_end(struct cmaobs_frame *f, __u16 path, __u64 end_ns)
+static __always_inline void phases_end(struct cmaobs_frame *f, __u16 path, __u64 end_ns)
 {
 	__u32 tid = bpf_get_current_pid_tgid(), area = f->area;
 	struct cmaobs_phasing *p = phasing.lookup(&tid);
@@ -152,7 +148,7 @@ void phases_end(struct cmaobs_frame *f, __u16 path, __u64 end_ns)
 	phasing.delete(&tid);
 }
 
-static inline __attribute__((always_inline)) void phases_forget(__u32 tid)
+static __always_inline void phases_forget(__u32 tid)
 {
 	phasing.delete(&tid);
 }

@@ -24,9 +24,8 @@ int release_event(struct bpf_raw_tracepoint_args *ctx)
 #endif
 
 /* A release returns that made calls, or was none. */
-static inline __attribute__((always_inline))
-void released_by_calls(struct cmaobs_thread *t, struct cmaobs_frame *f,
-		       struct cmaobs_counters *n, __u8 ret, void *area)
+static __always_inline void released_by_calls(struct cmaobs_thread *t, struct cmaobs_frame *f,
+					      struct cmaobs_counters *n, __u8 ret, void *area)
 {
 	__u32 hist = CMAOBS_HISTS;
 	__u16 path = CMAOBS_PATH_REJECTED;
@@ -49,8 +48,7 @@ void released_by_calls(struct cmaobs_thread *t, struct cmaobs_frame *f,
 }
 
 /* A release returns; ret: whether the pages were the area's. at: STACK. */
-static inline __attribute__((always_inline))
-void released(struct cmaobs_thread *t, __u8 ret, __u64 at, void *area)
+static __always_inline void released(struct cmaobs_thread *t, __u8 ret, __u64 at, void *area)
 {
 	struct cmaobs_frame *f = top(t, CMAOBS_RELEASE, at);
 	struct cmaobs_counters *n = f ? counters_of(f) : 0;

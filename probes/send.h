@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What is told of an operation or call when it ends: its time in a histogram, and a record. */
 
-#define NO_WAKEUP 1	/* BPF_RB_NO_WAKEUP: the reader polls, waking it would cost more */
+#define NO_WAKEUP 1 /* BPF_RB_NO_WAKEUP: the reader polls, waking it would cost more */
 
 /* Whether records are sent of an operation that began then; else it is counted. */
-static inline __attribute__((always_inline)) int sends(__u64 start_ns)
+static __always_inline int sends(__u64 start_ns)
 {
 	struct cmaobs_config *c = VALUE_OF(config);
 	struct cmaobs_losses *l;
@@ -25,8 +25,7 @@ static inline __attribute__((always_inline)) int sends(__u64 start_ns)
  * what older kernels leave behind its end.
  */
 #ifdef TASK_COMM
-static inline __attribute__((always_inline))
-void put_comm(struct cmaobs_thread *t, struct cmaobs_record *r)
+static __always_inline void put_comm(struct cmaobs_thread *t, struct cmaobs_record *r)
 {
 	void *task = (void *)bpf_get_current_task_btf();
 	__u64 *comm = (__u64 *)r->comm;
@@ -47,8 +46,8 @@ void put_comm(struct cmaobs_thread *t, struct cmaobs_record *r)
  * A record in the ring, with what all have in common; none where there is no
  * room. The caller sets the rest and submits it.
  */
-static inline __attribute__((always_inline))
-struct cmaobs_record *record_of(struct cmaobs_thread *t, struct cmaobs_frame *f)
+static __always_inline struct cmaobs_record *record_of(struct cmaobs_thread *t,
+						       struct cmaobs_frame *f)
 {
 	struct cmaobs_record *r = events.ringbuf_reserve(sizeof(*r));
 	__u64 id;
@@ -75,9 +74,8 @@ struct cmaobs_record *record_of(struct cmaobs_thread *t, struct cmaobs_frame *f)
 	return r;
 }
 
-static inline __attribute__((always_inline))
-void send_call(struct cmaobs_thread *t, struct cmaobs_frame *f, __u64 end_ns, __u16 kind,
-	       __s64 ret)
+static __always_inline void send_call(struct cmaobs_thread *t, struct cmaobs_frame *f, __u64 end_ns,
+				      __u16 kind, __s64 ret)
 {
 	struct cmaobs_record *r = record_of(t, f);
 
@@ -106,9 +104,9 @@ void send_call(struct cmaobs_thread *t, struct cmaobs_frame *f, __u64 end_ns, __
  * A call inside an operation has ended. n: the area's counters, where hist tells of such calls:
  * those of allocations, whose pfn is not known yet.
  */
-static inline __attribute__((always_inline))
-void finish_call(struct cmaobs_thread *t, struct cmaobs_frame *f, struct cmaobs_counters *n,
-		 __u16 kind, __s64 ret, __u32 hist)
+static __always_inline void finish_call(struct cmaobs_thread *t, struct cmaobs_frame *f,
+					struct cmaobs_counters *n, __u16 kind, __s64 ret,
+					__u32 hist)
 {
 	__u64 end_ns = bpf_ktime_get_ns();
 
@@ -118,9 +116,9 @@ void finish_call(struct cmaobs_thread *t, struct cmaobs_frame *f, struct cmaobs_
 		send_call(t, f, end_ns, kind, ret);
 }
 
-static inline __attribute__((always_inline))
-void send(struct cmaobs_thread *t, struct cmaobs_frame *f, __u64 end_ns, __u16 kind, __u16 path,
-	  __s64 ret, int calls, __u64 defer_entry, __u64 defer_exit, __u64 batch)
+static __always_inline void send(struct cmaobs_thread *t, struct cmaobs_frame *f, __u64 end_ns,
+				 __u16 kind, __u16 path, __s64 ret, int calls, __u64 defer_entry,
+				 __u64 defer_exit, __u64 batch)
 {
 	struct cmaobs_record *r = record_of(t, f);
 
@@ -150,9 +148,9 @@ void send(struct cmaobs_thread *t, struct cmaobs_frame *f, __u64 end_ns, __u16 k
  * The operation has ended; returns when. n: its area's counters, hist: where its
  * time is counted, calls: 0 where it made none, area: as in IN_AREA().
  */
-static inline __attribute__((always_inline))
-__u64 finish(struct cmaobs_thread *t, struct cmaobs_frame *f, struct cmaobs_counters *n,
-	     __u16 kind, __u16 path, __s64 ret, __u32 hist, int calls, void *area)
+static __always_inline __u64 finish(struct cmaobs_thread *t, struct cmaobs_frame *f,
+				    struct cmaobs_counters *n, __u16 kind, __u16 path, __s64 ret,
+				    __u32 hist, int calls, void *area)
 {
 	__u64 end_ns, defer_entry = 0, defer_exit = 0, batch = 0;
 

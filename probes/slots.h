@@ -7,30 +7,29 @@
  * element of a hash, which costs ten times as much.
  */
 
-#define PF_EXITING 0x00000004	/* include/linux/sched.h */
+#define PF_EXITING 0x00000004 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
-#define THREAD_SHIFT 9	/* of the bytes of struct cmaobs_thread */
+#define THREAD_SHIFT 9 /* of the bytes of struct cmaobs_thread */
 
-static inline __attribute__((always_inline))
-struct cmaobs_thread *slot_at(__u64 task)
+static __always_inline struct cmaobs_thread *slot_at(__u64 task)
 {
 	void *all = VALUE_OF(slots);
 	/* spread: 2^32 by the golden ratio; what is above 2^32 tells the slot */
 	__u64 at = task * 0x61c88647 >> (32 - THREAD_SHIFT);
 
-	_Static_assert(sizeof(struct cmaobs_thread) == 1 << THREAD_SHIFT, "a slot is found by a shift");
+	_Static_assert(sizeof(struct cmaobs_thread) == 1 << THREAD_SHIFT,
+		       "a slot is found by a shift");
 	asm volatile("%0 &= %1" : "+r"(at) : "i"((THREAD_SLOTS - 1) << THREAD_SHIFT));
 	return all + at;
 }
 
-static inline __attribute__((always_inline))
-int has_slot(struct cmaobs_thread *t, __u64 task)
+static __always_inline int has_slot(struct cmaobs_thread *t, __u64 task)
 {
 	return *(volatile __u64 *)&t->task == task;
 }
 
 /* The current thread, if it had an operation before. */
-static inline __attribute__((always_inline)) struct cmaobs_thread *known(void)
+static __always_inline struct cmaobs_thread *known(void)
 {
 	__u64 task = bpf_get_current_task();
 	struct cmaobs_thread *t = slot_at(task);
@@ -48,8 +47,7 @@ static inline __attribute__((always_inline)) struct cmaobs_thread *known(void)
  * one finds itself alone, or none. What is added to task is taken away again
  * by thread_exit: in whatever order another CPU sees that, the sum is right.
  */
-static inline __attribute__((always_inline))
-int claim(struct cmaobs_thread *t, __u64 task)
+static __always_inline int claim(struct cmaobs_thread *t, __u64 task)
 {
 	volatile __u64 *claims = &t->claims;
 
@@ -67,7 +65,7 @@ int claim(struct cmaobs_thread *t, __u64 task)
 }
 
 /* A place for the current thread; none if there is no room. */
-static inline __attribute__((always_inline)) struct cmaobs_thread *follow_new(void)
+static __always_inline struct cmaobs_thread *follow_new(void)
 {
 	__u64 task = bpf_get_current_task();
 	__u32 tid = bpf_get_current_pid_tgid();
@@ -98,7 +96,7 @@ static inline __attribute__((always_inline)) struct cmaobs_thread *follow_new(vo
 }
 
 /* The operation is over: nobody else will forget a thread that is leaving. */
-static inline __attribute__((always_inline)) void done(struct cmaobs_thread *t)
+static __always_inline void done(struct cmaobs_thread *t)
 {
 	__u32 tid;
 
@@ -109,7 +107,7 @@ static inline __attribute__((always_inline)) void done(struct cmaobs_thread *t)
 }
 
 /* The place is free for others. */
-static inline __attribute__((always_inline)) void give_up(void)
+static __always_inline void give_up(void)
 {
 	__u64 task = bpf_get_current_task();
 	__u32 tid = bpf_get_current_pid_tgid();

@@ -8,8 +8,7 @@
  * meanwhile; every walk is bounded and goes on in the next call.
  */
 
-static inline __attribute__((always_inline))
-void read_flight(struct cmaobs_snap *s, __u64 area, int after)
+static __always_inline void read_flight(struct cmaobs_snap *s, __u64 area, int after)
 {
 	struct cmaobs_flights *all = VALUE_OF(flight);
 
@@ -21,8 +20,7 @@ void read_flight(struct cmaobs_snap *s, __u64 area, int after)
 }
 
 #ifdef CMA_DEFER_COUNT
-static inline __attribute__((always_inline))
-void read_extents(struct cmaobs_snap *s, __u64 cma, __u64 node)
+static __always_inline void read_extents(struct cmaobs_snap *s, __u64 cma, __u64 node)
 {
 	__u64 head = cma + CMA_DEFER_FREE;
 	__u64 area[EXTENT_SIZE / 8];
@@ -34,8 +32,7 @@ void read_extents(struct cmaobs_snap *s, __u64 cma, __u64 node)
 			s->next = 0;
 			return;
 		}
-		if (bpf_probe_read_kernel(area, sizeof(area),
-					  (void *)(node - EXTENT_LIST))) {
+		if (bpf_probe_read_kernel(area, sizeof(area), (void *)(node - EXTENT_LIST))) {
 			s->fault = 1;
 			return;
 		}
@@ -72,14 +69,13 @@ int snapshot(struct bpf_raw_tracepoint_args *ctx)
 	s->next = 0;
 	read_flight(s, index, 0);
 
-	words = ((read_u64(range + RANGE_COUNT) >>
-		  (read_u64(cma + CMA_ORDER) & 0xffffffff)) + 63) / 64;
+	words = ((read_u64(range + RANGE_COUNT) >> (read_u64(cma + CMA_ORDER) & 0xffffffff)) + 63) /
+		64;
 	bitmap = read_u64(range + RANGE_BITMAP);
 	words = words > word ? words - word : 0;
 	if (words > CMAOBS_SNAP_WORDS)
 		words = CMAOBS_SNAP_WORDS;
-	if (words && bpf_probe_read_kernel(s->bitmap, words * 8,
-					   (void *)(bitmap + word * 8)))
+	if (words && bpf_probe_read_kernel(s->bitmap, words * 8, (void *)(bitmap + word * 8)))
 		s->fault = 1;
 #ifdef CMA_DEFER_COUNT
 	s->defer_count[0] = read_u64(cma + CMA_DEFER_COUNT);
@@ -93,8 +89,7 @@ int snapshot(struct bpf_raw_tracepoint_args *ctx)
 #ifdef CMA_SHRINKER_BATCH
 	s->shrinker_batch = read_u64(cma + CMA_SHRINKER_BATCH);
 #elif defined(SHRINKER_BATCH)
-	s->shrinker_batch = read_u64(read_u64(cma + CMA_SHRINKER) +
-				     SHRINKER_BATCH);
+	s->shrinker_batch = read_u64(read_u64(cma + CMA_SHRINKER) + SHRINKER_BATCH);
 #endif
 #ifdef CMA_SUCCEEDED
 	s->pages_succeeded = read_u64(cma + CMA_SUCCEEDED);
@@ -118,8 +113,7 @@ int peek(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	if (bytes > sizeof(s->bitmap))
 		bytes = sizeof(s->bitmap);
-	s->fault = bytes && bpf_probe_read_kernel(s->bitmap, bytes,
-						  (void *)address) ? 1 : 0;
+	s->fault = bytes && bpf_probe_read_kernel(s->bitmap, bytes, (void *)address) ? 1 : 0;
 	return 0;
 }
 
@@ -136,7 +130,6 @@ int running(struct bpf_raw_tracepoint_args *ctx)
 	if (!s)
 		return 0;
 	s->bitmap[0] = bpf_get_current_pid_tgid() & 0xffffffff;
-	s->bitmap[1] = bpf_get_stack(ctx, &s->bitmap[2],
-				     CMAOBS_RUNNING_FRAMES * 8, 0);
+	s->bitmap[1] = bpf_get_stack(ctx, &s->bitmap[2], CMAOBS_RUNNING_FRAMES * 8, 0);
 	return 0;
 }

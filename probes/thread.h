@@ -14,8 +14,7 @@
 #define RETURN_SLACK 64
 
 /* The compiler would drop a mask that it knows to be idle: the verifier needs it. */
-static inline __attribute__((always_inline))
-struct cmaobs_frame *frame_at(struct cmaobs_thread *t, __u64 depth)
+static __always_inline struct cmaobs_frame *frame_at(struct cmaobs_thread *t, __u64 depth)
 {
 	struct cmaobs_frame *f;
 
@@ -28,14 +27,14 @@ struct cmaobs_frame *frame_at(struct cmaobs_thread *t, __u64 depth)
 }
 
 /* In a frame's touched. */
-#define TOUCHED 1	/* a call was made inside */
-#define CALL_MISSED 2	/* an end of one was not seen: what it did is not known */
+#define TOUCHED 1     /* a call was made inside */
+#define CALL_MISSED 2 /* an end of one was not seen: what it did is not known */
 
 /*
  * What calls inside leave in a frame is cleared when it ends, if there were any:
  * one that begins has none of it without a store.
  */
-static inline __attribute__((always_inline)) void forget_calls(struct cmaobs_frame *f)
+static __always_inline void forget_calls(struct cmaobs_frame *f)
 {
 	f->free_pages = 0;
 	f->contig_ret = 0;
@@ -47,7 +46,7 @@ static inline __attribute__((always_inline)) void forget_calls(struct cmaobs_fra
 	f->touched = 0;
 }
 
-static inline __attribute__((always_inline)) void drop_frame(struct cmaobs_thread *t)
+static __always_inline void drop_frame(struct cmaobs_thread *t)
 {
 	struct cmaobs_losses *l = lost();
 	struct cmaobs_frame *f;
@@ -64,7 +63,7 @@ static inline __attribute__((always_inline)) void drop_frame(struct cmaobs_threa
 	t->flags |= CMAOBS_STALE;
 }
 
-static inline __attribute__((always_inline)) void drop_frames(struct cmaobs_thread *t)
+static __always_inline void drop_frames(struct cmaobs_thread *t)
 {
 	for (int i = 0; i < CMAOBS_DEPTH; i++)
 		if (t->depth)
@@ -72,8 +71,7 @@ static inline __attribute__((always_inline)) void drop_frames(struct cmaobs_thre
 }
 
 /* Frames below the stack pointer are of calls that have returned. */
-static inline __attribute__((always_inline))
-void drop_stale(struct cmaobs_thread *t, __u64 sp)
+static __always_inline void drop_stale(struct cmaobs_thread *t, __u64 sp)
 {
 	for (int i = 0; i < CMAOBS_DEPTH; i++) {
 		__u64 below;
@@ -88,7 +86,7 @@ void drop_stale(struct cmaobs_thread *t, __u64 sp)
 }
 
 /* The thread of an operation that begins; made if it is new. */
-static inline __attribute__((always_inline)) struct cmaobs_thread *enter(void)
+static __always_inline struct cmaobs_thread *enter(void)
 {
 	struct cmaobs_thread *t = known();
 
@@ -96,7 +94,7 @@ static inline __attribute__((always_inline)) struct cmaobs_thread *enter(void)
 }
 
 /* A return whose entry was not seen. */
-static inline __attribute__((always_inline)) void orphan(void)
+static __always_inline void orphan(void)
 {
 	struct cmaobs_config *c = VALUE_OF(config);
 	struct cmaobs_losses *l = lost();
@@ -106,7 +104,7 @@ static inline __attribute__((always_inline)) void orphan(void)
 }
 
 /* A call inside whose entry was seen, and its return was not. */
-static inline __attribute__((always_inline)) void miss_return(struct cmaobs_frame *f)
+static __always_inline void miss_return(struct cmaobs_frame *f)
 {
 	struct cmaobs_losses *l = lost();
 
@@ -116,15 +114,14 @@ static inline __attribute__((always_inline)) void miss_return(struct cmaobs_fram
 }
 
 /* The other way round. */
-static inline __attribute__((always_inline)) void miss_entry(struct cmaobs_frame *f)
+static __always_inline void miss_entry(struct cmaobs_frame *f)
 {
 	orphan();
 	f->touched |= CALL_MISSED;
 }
 
 /* The operation ends: so have its calls. */
-static inline __attribute__((always_inline))
-void end_calls(struct cmaobs_thread *t, struct cmaobs_frame *f)
+static __always_inline void end_calls(struct cmaobs_thread *t, struct cmaobs_frame *f)
 {
 	if (f->in_contig || f->in_free)
 		miss_return(f);
@@ -133,7 +130,7 @@ void end_calls(struct cmaobs_thread *t, struct cmaobs_frame *f)
 }
 
 /* The thread of an operation that ends. */
-static inline __attribute__((always_inline)) struct cmaobs_thread *leave(void)
+static __always_inline struct cmaobs_thread *leave(void)
 {
 	struct cmaobs_thread *t = known();
 
@@ -143,7 +140,7 @@ static inline __attribute__((always_inline)) struct cmaobs_thread *leave(void)
 }
 
 /* The thread of a call, if it is inside an operation. */
-static inline __attribute__((always_inline)) struct cmaobs_thread *follow(void)
+static __always_inline struct cmaobs_thread *follow(void)
 {
 	struct cmaobs_thread *t = known();
 
@@ -151,7 +148,7 @@ static inline __attribute__((always_inline)) struct cmaobs_thread *follow(void)
 }
 
 /* The thread ends. */
-static inline __attribute__((always_inline)) void forget(void)
+static __always_inline void forget(void)
 {
 	struct cmaobs_thread *t = known();
 
@@ -162,8 +159,7 @@ static inline __attribute__((always_inline)) void forget(void)
 }
 
 /* at: STACK, or the context of a program that has it on the same stack. */
-static inline __attribute__((always_inline))
-struct cmaobs_frame *current_frame(struct cmaobs_thread *t, __u64 at)
+static __always_inline struct cmaobs_frame *current_frame(struct cmaobs_thread *t, __u64 at)
 {
 	drop_stale(t, PLAIN(t, at));
 	if (!t->depth || t->depth > CMAOBS_DEPTH)
@@ -172,8 +168,7 @@ struct cmaobs_frame *current_frame(struct cmaobs_thread *t, __u64 at)
 }
 
 /* The frame of an operation inside of others; none if there are too many. */
-static inline __attribute__((always_inline))
-struct cmaobs_frame *inner_frame(struct cmaobs_thread *t, __u64 at)
+static __always_inline struct cmaobs_frame *inner_frame(struct cmaobs_thread *t, __u64 at)
 {
 	struct cmaobs_losses *l;
 
@@ -193,7 +188,7 @@ struct cmaobs_frame *inner_frame(struct cmaobs_thread *t, __u64 at)
  * by the inverse modulo 2^64 of the odd part of the size: where that is no whole
  * number, what comes out is far beyond all areas.
  */
-static inline __attribute__((always_inline)) __u64 index_of(__u64 cma)
+static __always_inline __u64 index_of(__u64 cma)
 {
 	struct cmaobs_config *c = VALUE_OF(config);
 
@@ -201,9 +196,8 @@ static inline __attribute__((always_inline)) __u64 index_of(__u64 cma)
 }
 
 /* at: STACK; area: as in IN_AREA(). */
-static inline __attribute__((always_inline))
-void begin(struct cmaobs_thread *t, __u8 kind, __u64 cma, __u64 page,
-	   __u64 count, __u8 align, __u32 stack, __u64 at, void *area)
+static __always_inline void begin(struct cmaobs_thread *t, __u8 kind, __u64 cma, __u64 page,
+				  __u64 count, __u8 align, __u32 stack, __u64 at, void *area)
 {
 	struct cmaobs_config *c = VALUE_OF(config);
 	/*
@@ -260,8 +254,7 @@ void begin(struct cmaobs_thread *t, __u8 kind, __u64 cma, __u64 page,
  * Whether it is the frame of an operation of that kind whose function returns.
  * The programs at both ends of a function find its arguments in one place.
  */
-static inline __attribute__((always_inline))
-int returns(struct cmaobs_frame *f, __u8 kind, __u64 at)
+static __always_inline int returns(struct cmaobs_frame *f, __u8 kind, __u64 at)
 {
 #ifdef CMAOBS_FENTRY
 	return f->kind == kind && f->sp == at;
@@ -271,8 +264,7 @@ int returns(struct cmaobs_frame *f, __u8 kind, __u64 at)
 }
 
 /* The same where operations nest, or a return was missed. */
-static inline __attribute__((always_inline))
-struct cmaobs_frame *inner_top(struct cmaobs_thread *t, __u8 kind, __u64 at)
+static __always_inline struct cmaobs_frame *inner_top(struct cmaobs_thread *t, __u8 kind, __u64 at)
 {
 	struct cmaobs_frame *f;
 
@@ -292,8 +284,7 @@ struct cmaobs_frame *inner_top(struct cmaobs_thread *t, __u8 kind, __u64 at)
 }
 
 /* The frame of the operation that returns, or none: its entry was missed. */
-static inline __attribute__((always_inline))
-struct cmaobs_frame *top(struct cmaobs_thread *t, __u8 kind, __u64 at)
+static __always_inline struct cmaobs_frame *top(struct cmaobs_thread *t, __u8 kind, __u64 at)
 {
 	struct cmaobs_frame *f = &t->frames[0];
 

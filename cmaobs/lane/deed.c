@@ -137,8 +137,9 @@ bool apply(struct area *a, struct op *op, struct rank *rank)
 		if (!all_set(a, op->at, n))
 			return false;
 		mark(a, op->at, n, false);
-		return insert_piece(a, (struct lane_piece){ op->at, n, a->next_id++,
-							    op->r.start_ns, op->r.end_ns });
+		return insert_piece(a,
+				    (struct lane_piece){op->at, n, a->next_id++, op->r.start_ns,
+							op->r.end_ns});
 	case DIRECT:
 		if (!all_set(a, op->at, n))
 			return false;

@@ -17,7 +17,7 @@ struct lane_gathering {
 	struct joining joining;
 	struct queue queue;
 	uint64_t watermark;
-	struct map counted;	/* threads whose last count found pages */
+	struct map counted; /* threads whose last count found pages */
 	uint64_t left_out[N_LEFT_OUT];
 };
 
@@ -77,7 +77,8 @@ static void take(struct lane_gathering *g, struct done *op)
 	else if (r->align > MOST_ALIGNED)
 		g->left_out[ALIGNED]++;
 	else if (r->kind < CMAOBS_CONTIG)
-		return push(&g->queue, (struct item){.time = r->start_ns, .op = op, .area = r->area},
+		return push(&g->queue,
+			    (struct item){.time = r->start_ns, .op = op, .area = r->area},
 			    &g->status);
 	free_done(op);
 }

@@ -10,8 +10,14 @@
 
 /* In the order of cmaobs/whatif/quick.py. */
 enum left_out { IMPOSSIBLE, NO_RETURN, NO_RECORD, ALIGNED, ELSEWHERE, BACKWARDS, N_LEFT_OUT };
-enum area_left_out { REJECTED, NOT_ITS_OWN, NOT_SEEN, GRANTED_AGAIN, RELEASED_AT_REST,
-		     ALLOCATED_AT_REST };
+enum area_left_out {
+	REJECTED,
+	NOT_ITS_OWN,
+	NOT_SEEN,
+	GRANTED_AGAIN,
+	RELEASED_AT_REST,
+	ALLOCATED_AT_REST
+};
 
 /* An operation with its calls, by their ends. */
 struct done {
@@ -41,21 +47,21 @@ struct usual {
 
 struct holding {
 	struct lane_asked out;
-	struct area area;	/* its bitmap only */
-	struct held *held;	/* by first page; pages 0: none begins there */
-	struct usual *usual;	/* how long pages were held, by their number; 0: any */
+	struct area area;    /* its bitmap only */
+	struct held *held;   /* by first page; pages 0: none begins there */
+	struct usual *usual; /* how long pages were held, by their number; 0: any */
 	uint64_t busy_until, contig_until;
-	uint64_t since_idle;	/* operations */
+	uint64_t since_idle; /* operations */
 	bool idle;
 	struct map tids, callers;
-	int *status;		/* of the gathering: the first trouble */
+	int *status; /* of the gathering: the first trouble */
 };
 
 /* table.c: what does not fit sets *status. */
-void *more_room(void *at, uint64_t *room, uint64_t first, size_t size, int *status);	/* or NULL */
+void *more_room(void *at, uint64_t *room, uint64_t first, size_t size, int *status); /* or NULL */
 void append(struct lane_column *c, int64_t value, int *status);
 void append_byte(struct lane_bytes *c, uint8_t value, int *status);
-uint64_t *look_up(struct map *m, uint64_t one, uint64_t other, int *status);	/* NULL: no memory */
+uint64_t *look_up(struct map *m, uint64_t one, uint64_t other, int *status); /* NULL: no memory */
 /* Whether a sum stays within 63 bits; else NOT_MINE. */
 void grow(int64_t *sum, uint64_t more, int *status);
 

@@ -7,9 +7,9 @@
 
 #define IDLE_NS 2000000
 #define WARM 2
-#define FREES 4096		/* measured releases that are kept */
+#define FREES 4096 /* measured releases that are kept */
 #define BEFORE (-1)
-#define PAGES_MOST (1ULL << 26)	/* of an area that is followed here: 256 GiB */
+#define PAGES_MOST (1ULL << 26) /* of an area that is followed here: 256 GiB */
 
 int new_holding(struct holding *h, uint64_t base, uint64_t pages, int *status)
 {
@@ -31,9 +31,10 @@ void free_holding(struct holding *h)
 {
 	struct lane_asked *o = &h->out;
 	void *all[] = {
-		o->times.at, o->asks.at, o->a.at, o->b.at, o->tids.at, o->kinds.at, o->pages.at,
-		o->durations.at, o->pfns.at, o->alone.at, o->paths.at, o->idle.at, o->tries.at, o->freeing.at,
-		o->frees.at, o->later.at, o->callers.at, h->area.bitmap, h->held, h->usual,
+		o->times.at,   o->asks.at,       o->a.at,         o->b.at,       o->tids.at,
+		o->kinds.at,   o->pages.at,      o->durations.at, o->pfns.at,    o->alone.at,
+		o->paths.at,   o->idle.at,       o->tries.at,     o->freeing.at, o->frees.at,
+		o->later.at,   o->callers.at,    h->area.bitmap,  h->held,       h->usual,
 		h->tids.slots, h->callers.slots,
 	};
 
@@ -202,8 +203,8 @@ void begin(struct holding *h, uint64_t time, const uint64_t *runs, uint64_t n)
 		if (!runs[2 * i + 1])
 			*h->status = NOT_MINE;
 		else
-			hold(h, runs[2 * i] - h->area.base, BEFORE, runs[2 * i],
-			     runs[2 * i + 1], time);
+			hold(h, runs[2 * i] - h->area.base, BEFORE, runs[2 * i], runs[2 * i + 1],
+			     time);
 	}
 }
 
@@ -237,8 +238,7 @@ void rest(struct holding *h, uint64_t time, const uint64_t *runs, uint64_t n)
 		if (at == end)
 			continue;
 		end = next_bit(a, at, end, true);
-		number = add_ask(h, end - at, CMAOBS_PATH_NONE, 0, a->base + at, false,
-				 0);
+		number = add_ask(h, end - at, CMAOBS_PATH_NONE, 0, a->base + at, false, 0);
 		event(h, time, EVENT_ASK, number, end - at, 0, 0);
 		hold(h, at, number, 0, end - at, time);
 		h->out.left_out[ALLOCATED_AT_REST]++;

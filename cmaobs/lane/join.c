@@ -9,8 +9,8 @@
 
 #define CALLS_MAX (1 << 20)
 #define PAGES_MAX (1ULL << 52)
-#define HELD_MAX 500000		/* operations of an area, */
-#define LOOSE_MAX 65536		/* and calls without one, that may wait */
+#define HELD_MAX 500000 /* operations of an area, */
+#define LOOSE_MAX 65536 /* and calls without one, that may wait */
 
 static bool is_call(const struct cmaobs_record *r)
 {
@@ -50,6 +50,23 @@ static bool in_order(const struct lane *lane, const struct cmaobs_record *r)
 	return (!granted && r->kind != CMAOBS_CONTIG) || inside(a, r->pfn, r->count);
 }
 
+static void count_failure(struct cmaobs_counters *c, int64_t ret)
+{
+	switch (ret) {
+	case -ENOMEM:
+		c->allocs_enomem++;
+		break;
+	case -EBUSY:
+		c->allocs_ebusy++;
+		break;
+	case -EINTR:
+		c->allocs_eintr++;
+		break;
+	default:
+		c->allocs_other++;
+	}
+}
+
 static void count_alloc(struct cmaobs_counters *c, const struct cmaobs_record *r)
 {
 	uint32_t tries = r->n_contig + (r->path == CMAOBS_PATH_HIT);
@@ -59,8 +76,7 @@ static void count_alloc(struct cmaobs_counters *c, const struct cmaobs_record *r
 		c->alloc_retries += tries - 1;
 	}
 	if (r->path == CMAOBS_PATH_FAILED) {
-		*(r->ret == -ENOMEM ? &c->allocs_enomem : r->ret == -EBUSY ? &c->allocs_ebusy :
-		  r->ret == -EINTR ? &c->allocs_eintr : &c->allocs_other) += 1;
+		count_failure(c, r->ret);
 		c->alloc_pages_failed += r->count;
 	} else if (r->path == CMAOBS_PATH_HIT) {
 		c->allocs_hit++;
@@ -95,8 +111,12 @@ static void count(struct cmaobs_counters *c, const struct cmaobs_record *r)
 		}
 		break;
 	case CMAOBS_CONTIG:
-		*(!r->ret ? &c->contig_ok : r->ret == -EBUSY ? &c->contig_ebusy :
-		  &c->contig_error) += 1;
+		if (!r->ret)
+			c->contig_ok++;
+		else if (r->ret == -EBUSY)
+			c->contig_ebusy++;
+		else
+			c->contig_error++;
 		break;
 	case CMAOBS_SCAN:
 		c->scans++;
@@ -139,8 +159,7 @@ static int claim(struct lane *lane, struct op *op)
 	for (uint64_t i = 0; i < lane->n_calls; i++) {
 		const struct cmaobs_record *call = &lane->calls[i];
 
-		if (call->tid == op->r.tid && call->op_ns == op->r.start_ns &&
-		    op->n_calls < wanted)
+		if (call->tid == op->r.tid && call->op_ns == op->r.start_ns && op->n_calls < wanted)
 			op->calls[op->n_calls++] = *call;
 		else
 			lane->calls[kept++] = *call;
@@ -191,7 +210,7 @@ static int make_room(struct area *a)
 
 static int add_op(struct lane *lane, struct area *a, const struct cmaobs_record *r)
 {
-	struct op op = { .r = *r };
+	struct op op = {.r = *r};
 
 	if (make_room(a) || claim(lane, &op))
 		return -1;

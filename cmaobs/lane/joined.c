@@ -4,8 +4,8 @@
 
 #include "joined.h"
 
-#define PENDING_MOST 1024	/* as many operations as this are looked through for each record */
-#define HELD_MOST 16384		/* calls */
+#define PENDING_MOST 1024 /* as many operations as this are looked through for each record */
+#define HELD_MOST 16384   /* calls */
 
 void free_done(struct done *op)
 {

@@ -9,9 +9,9 @@
 struct pending {
 	uint32_t tid;
 	uint64_t op_ns;
-	bool ended;		/* its record is there: */
+	bool ended; /* its record is there: */
 	struct cmaobs_record r;
-	uint64_t number;	/* of ended ones, in the order of their first record */
+	uint64_t number; /* of ended ones, in the order of their first record */
 	struct cmaobs_record *calls;
 	uint64_t n_calls, room;
 };
@@ -19,7 +19,7 @@ struct pending {
 struct joining {
 	struct pending *pending;
 	uint64_t n, room, number;
-	uint64_t held;		/* calls */
+	uint64_t held; /* calls */
 };
 
 /* The operation that became whole, or the call of none; NULL: neither did, or *status says why. */

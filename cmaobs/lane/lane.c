@@ -6,8 +6,8 @@
 
 #include "private.h"
 
-#define CROWD 100000		/* operations of a cluster that is waited for */
-#define ROOM 4096		/* operations of an area that there is always room for */
+#define CROWD 100000 /* operations of a cluster that is waited for */
+#define ROOM 4096    /* operations of an area that there is always room for */
 
 #ifndef LANE_DIGEST
 #define LANE_DIGEST ""
@@ -207,8 +207,7 @@ static struct cmaobs_record *write_op(struct cmaobs_record *out, const struct op
 	return out + op->n_calls + 1;
 }
 
-uint64_t lane_take(struct lane *lane, uint32_t index, uint64_t operations, void *out,
-		   uint64_t room)
+uint64_t lane_take(struct lane *lane, uint32_t index, uint64_t operations, void *out, uint64_t room)
 {
 	struct area *a = &lane->areas[index];
 	struct cmaobs_record *at = out;
@@ -261,9 +260,9 @@ uint64_t lane_gather(const uint8_t *ring, uint64_t bytes, void *out, uint64_t *u
 	for (; i + stride <= bytes; i += stride) {
 		uint32_t header = __atomic_load_n((const uint32_t *)(ring + i), __ATOMIC_ACQUIRE);
 
-		if (header & 1U << 31)	/* BPF_RINGBUF_BUSY_BIT */
+		if (header & 1U << 31) /* BPF_RINGBUF_BUSY_BIT */
 			break;
-		if (!(header & 1U << 30))	/* BPF_RINGBUF_DISCARD_BIT */
+		if (!(header & 1U << 30)) /* BPF_RINGBUF_DISCARD_BIT */
 			memcpy(at++, ring + i + 8, sizeof(*at));
 	}
 	*used = i;

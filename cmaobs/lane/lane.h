@@ -23,19 +23,19 @@ struct lane_piece {
 	uint64_t first;
 	uint64_t pages;
 	uint64_t id;
-	uint64_t since;		/* listed at a time between since and until */
+	uint64_t since; /* listed at a time between since and until */
 	uint64_t until;
 };
 
 /* What lane_run() did. */
 struct lane_result {
-	uint64_t explained;	/* operations */
-	uint64_t crowded;	/* of them, in clusters of more than one */
-	uint64_t granted;	/* pages allocated */
-	uint64_t refused;	/* pages asked for in vain */
-	uint64_t last_ns;	/* end of the last one; 0: none */
-	uint64_t stuck;		/* operations of the first cluster left; 0: none */
-	uint64_t stuck_ns;	/* its end */
+	uint64_t explained; /* operations */
+	uint64_t crowded;   /* of them, in clusters of more than one */
+	uint64_t granted;   /* pages allocated */
+	uint64_t refused;   /* pages asked for in vain */
+	uint64_t last_ns;   /* end of the last one; 0: none */
+	uint64_t stuck;     /* operations of the first cluster left; 0: none */
+	uint64_t stuck_ns;  /* its end */
 };
 
 struct lane;
@@ -91,12 +91,12 @@ uint64_t lane_recent(struct lane *lane, uint32_t index, void *out, uint64_t room
  */
 struct lane_policy {
 	uint64_t batch;
-	uint64_t keep;		/* UINT64_MAX: no limit */
+	uint64_t keep; /* UINT64_MAX: no limit */
 	uint32_t deferral, prefer_deferred, flush_overlap, oldest_first;
-	uint32_t as_recorded;	/* batch changes as it was written */
+	uint32_t as_recorded; /* batch changes as it was written */
 	uint32_t unused;
-	uint64_t chance;	/* seed of lane_busy(); 0: never busy */
-	uint64_t contig, busy;	/* calls recorded, and those that returned -EBUSY */
+	uint64_t chance;       /* seed of lane_busy(); 0: never busy */
+	uint64_t contig, busy; /* calls recorded, and those that returned -EBUSY */
 };
 
 struct lane_demand {
@@ -106,23 +106,23 @@ struct lane_demand {
 	const int64_t *times;
 	const uint8_t *kinds;
 	const int64_t *asks, *a, *b;
-	const uint8_t *was;	/* path recorded, by ask */
-	const int64_t *got;	/* pfn granted, by ask */
-	const int64_t *alone;	/* ns with the mutex, by ask, of those served by contig */
+	const uint8_t *was;   /* path recorded, by ask */
+	const int64_t *got;   /* pfn granted, by ask */
+	const int64_t *alone; /* ns with the mutex, by ask, of those served by contig */
 	uint64_t n_asks, threads;
-	uint64_t n_tries;	/* by ask, ascending */
-	const int64_t *tries;	/* ask, pfn, ret */
+	uint64_t n_tries;     /* by ask, ascending */
+	const int64_t *tries; /* ask, pfn, ret */
 	uint64_t n_reserved, n_extents;
-	const uint64_t *reserved, *extents;	/* first page, pages; extents newest first */
+	const uint64_t *reserved, *extents; /* first page, pages; extents newest first */
 };
 
 struct lane_replayed {
-	uint8_t *paths;		/* by ask, as the next three */
+	uint8_t *paths; /* by ask, as the next three */
 	int64_t *pfns;
 	int64_t *flushed, *extents;
-	uint64_t bins;		/* equal parts of the time */
-	uint64_t *sums;		/* pages times ns on the list, by part */
-	uint64_t *most, *clear, *longest;	/* by part; the last two at its end */
+	uint64_t bins;                    /* equal parts of the time */
+	uint64_t *sums;                   /* pages times ns on the list, by part */
+	uint64_t *most, *clear, *longest; /* by part; the last two at its end */
 	uint64_t peak, assumed, contig, flushes, scans, scanned_pages, stopped, deferred, direct;
 	uint64_t unreleased;
 };
@@ -138,7 +138,7 @@ int lane_replay(const struct lane_demand *demand, const struct lane_policy *poli
 struct lane_variation {
 	uint32_t varied, unused;
 	uint64_t n_shifts, n_reached, n_later, n_asks;
-	const int64_t *tids;	/* by event */
+	const int64_t *tids; /* by event */
 	const int64_t *shifts, *reached, *later;
 };
 
@@ -161,12 +161,12 @@ struct lane_took {
 	const uint8_t *was, *path, *idle;
 	const int64_t *pages, *durations, *extents, *flushed, *freeing;
 	double extent_ns, page_ns;
-	uint32_t stretches, parts;	/* parts of an octave that are a bin */
+	uint32_t stretches, parts; /* parts of an octave that are a bin */
 };
 
 /* needs, flush_ns: by path, order of the pages, and whether it came after idle time. */
 struct lane_stretch {
-	uint64_t own[2][2048];	/* hits and others, by bin */
+	uint64_t own[2][2048]; /* hits and others, by bin */
 	uint64_t needs[2][64][2];
 	int64_t flush_ns[2][64][2];
 };
@@ -192,18 +192,18 @@ struct lane_bytes {
 };
 
 struct lane_asked {
-	struct lane_column times, asks, a, b, tids;	/* by event */
+	struct lane_column times, asks, a, b, tids; /* by event */
 	struct lane_bytes kinds;
-	struct lane_column pages, durations, pfns, alone;	/* by ask */
+	struct lane_column pages, durations, pfns, alone; /* by ask */
 	struct lane_bytes paths, idle;
-	struct lane_column tries;	/* ask, pfn, ret */
-	struct lane_column freeing;	/* ask, ns */
-	struct lane_column frees;	/* pages, ns */
-	struct lane_column later;	/* time, ask, pages */
-	struct lane_column callers;	/* comm, 16 bytes; then asks, pages, failed, ns */
+	struct lane_column tries;   /* ask, pfn, ret */
+	struct lane_column freeing; /* ask, ns */
+	struct lane_column frees;   /* pages, ns */
+	struct lane_column later;   /* time, ask, pages */
+	struct lane_column callers; /* comm, 16 bytes; then asks, pages, failed, ns */
 	uint64_t start_ns, end_ns;
 	uint64_t threads, overlapping, operations, contig, busy;
-	uint64_t left_out[6];		/* by enum area_left_out of gather.h */
+	uint64_t left_out[6]; /* by enum area_left_out of gather.h */
 };
 
 struct lane_gathering;

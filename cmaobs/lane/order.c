@@ -11,7 +11,7 @@
 
 #include "private.h"
 
-#define CLUSTER 4096		/* operations of a cluster that are put in order */
+#define CLUSTER 4096 /* operations of a cluster that are put in order */
 
 struct scratch {
 	struct rank ranks[CLUSTER + 1];

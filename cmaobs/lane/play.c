@@ -48,8 +48,7 @@ uint64_t place(struct play *y, uint64_t pages, unsigned int align, uint64_t star
 	}
 	if (best != NOWHERE)
 		return best;
-	return start ? lowest_from(&y->area, start, pages, align) :
-		       lowest(&y->area, pages, align);
+	return start ? lowest_from(&y->area, start, pages, align) : lowest(&y->area, pages, align);
 }
 
 /* R5: 1 a hit, 0 a miss, -1 no memory. What is left of the extent stays in its place. */

@@ -21,15 +21,15 @@ struct play {
 	const struct lane_policy *p;
 	struct lane_replayed *out;
 	struct area area;
-	struct extent *list;	/* the newest is the last */
+	struct extent *list; /* the newest is the last */
 	uint64_t n, room;
-	uint64_t listed;	/* pages */
+	uint64_t listed; /* pages */
 	uint64_t batch;
-	uint64_t part;		/* of the time */
+	uint64_t part; /* of the time */
 	int64_t now;
 	uint64_t next_try;
-	int64_t time, free, usual;	/* of the event; when the mutex is; ns with it */
-	struct missed *waiting;	/* from first on, ascending */
+	int64_t time, free, usual; /* of the event; when the mutex is; ns with it */
+	struct missed *waiting;    /* from first on, ascending */
 	uint64_t first, n_waiting, room_waiting;
 };
 

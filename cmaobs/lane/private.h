@@ -21,23 +21,23 @@ struct op {
 	struct cmaobs_record r;
 	struct cmaobs_record *calls;
 	uint64_t lo, hi;
-	uint64_t at;		/* first page */
+	uint64_t at; /* first page */
 	uint32_t n_calls;
 	enum deed deed;
 };
 
 #define NONE UINT32_MAX
-#define WAITING 32		/* operations placed that have not read defer_count at return */
+#define WAITING 32 /* operations placed that have not read defer_count at return */
 
 /* A place in the order, and what is needed to take its operation back. */
 struct rank {
-	uint32_t op;		/* NONE: not placed yet */
-	uint32_t tried;		/* the operation tried last; NONE: none */
-	struct lane_piece was;	/* the piece that a hit was taken from */
+	uint32_t op;           /* NONE: not placed yet */
+	uint32_t tried;        /* the operation tried last; NONE: none */
+	struct lane_piece was; /* the piece that a hit was taken from */
 	struct lane_piece *flushed;
 	uint64_t n_flushed;
-	uint64_t listed;	/* before */
-	uint64_t hi, lo;	/* it took effect by hi, and the next one not before lo */
+	uint64_t listed; /* before */
+	uint64_t hi, lo; /* it took effect by hi, and the next one not before lo */
 	uint16_t waiting[WAITING];
 	uint32_t n_waiting;
 };
@@ -47,13 +47,13 @@ struct scratch;
 struct area {
 	uint64_t base, pages;
 	uint64_t *bitmap;
-	uint64_t low;		/* bits below are set */
-	struct lane_piece *pieces;	/* by place */
+	uint64_t low;              /* bits below are set */
+	struct lane_piece *pieces; /* by place */
 	uint64_t n_pieces, room_pieces;
-	uint64_t listed;	/* pages in pieces */
+	uint64_t listed; /* pages in pieces */
 	uint64_t next_id;
 	uint64_t batch;
-	struct op *ops;		/* by start, once they were sorted; in use: [head, tail) */
+	struct op *ops; /* by start, once they were sorted; in use: [head, tail) */
 	bool unsorted;
 	uint64_t head, tail, room;
 	struct op recent[RECENT];
@@ -64,7 +64,7 @@ struct area {
 struct lane {
 	struct area *areas;
 	uint32_t n_areas;
-	struct cmaobs_record *calls;	/* of operations that have not ended */
+	struct cmaobs_record *calls; /* of operations that have not ended */
 	uint64_t n_calls, room_calls;
 	uint64_t watermark, first_ns, elsewhere;
 	struct scratch *scratch;

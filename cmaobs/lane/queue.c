@@ -6,8 +6,7 @@
 
 static bool before(const struct item *one, const struct item *other)
 {
-	return one->time < other->time ||
-		(one->time == other->time && one->number < other->number);
+	return one->time < other->time || (one->time == other->time && one->number < other->number);
 }
 
 void push(struct queue *q, struct item item, int *status)

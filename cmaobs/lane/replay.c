@@ -9,7 +9,7 @@
 enum { ASK, GIVE, SCAN_BY_HAND, REACH, SET_BATCH };
 
 #define EBUSY_ 16
-#define LATEST (1LL << 62)	/* ns */
+#define LATEST (1LL << 62) /* ns */
 
 static int64_t part_end(const struct play *y, uint64_t part)
 {
@@ -55,7 +55,7 @@ static void until(struct play *y, int64_t time)
 
 int lane_busy(uint64_t chance, uint64_t ask, uint64_t try_, uint64_t contig, uint64_t busy)
 {
-	uint64_t z = chance + (ask + 1) * 0x9e3779b97f4a7c15ULL + try_;	/* splitmix64 */
+	uint64_t z = chance + (ask + 1) * 0x9e3779b97f4a7c15ULL + try_; /* splitmix64 */
 
 	if (!chance || !contig)
 		return 0;
@@ -207,7 +207,7 @@ static bool waits(const struct play *y, int64_t ask)
 static bool release(struct play *y, uint64_t at, uint64_t pages)
 {
 	bool defer = y->batch && y->p->deferral && pages &&
-		     (y->p->keep == UINT64_MAX || y->listed + pages <= y->p->keep);
+		(y->p->keep == UINT64_MAX || y->listed + pages <= y->p->keep);
 
 	mark(&y->area, at, pages, false);
 	if (!defer) {
@@ -223,7 +223,7 @@ static bool give(struct play *y, int64_t ask, int64_t a, uint64_t pages)
 {
 	uint64_t pfn, at, end;
 
-	while (waits(y, ask))	/* it was served by now */
+	while (waits(y, ask)) /* it was served by now */
 		if (!served(y))
 			return false;
 	pfn = ask < 0 ? (uint64_t)a : (uint64_t)y->out->pfns[ask] + a;
@@ -234,7 +234,7 @@ static bool give(struct play *y, int64_t ask, int64_t a, uint64_t pages)
 		return true;
 	}
 	if (end > y->d->pages)
-		end = y->d->pages;	/* never, if parts are of what was asked for */
+		end = y->d->pages; /* never, if parts are of what was asked for */
 	while ((at = next_bit(&y->area, at, end, true)) < end) {
 		uint64_t until_ = next_bit(&y->area, at, end, false);
 
@@ -315,8 +315,7 @@ static bool sound(const struct lane_demand *d)
 {
 	for (uint64_t i = 0; i < d->n_events; i++)
 		if (d->kinds[i] == GIVE && d->asks[i] < 0 &&
-		    (d->b[i] < 0 || (uint64_t)d->b[i] > d->pages ||
-		     (uint64_t)d->a[i] < d->base ||
+		    (d->b[i] < 0 || (uint64_t)d->b[i] > d->pages || (uint64_t)d->a[i] < d->base ||
 		     (uint64_t)d->a[i] - d->base > d->pages - d->b[i]))
 			return false;
 	return true;
@@ -325,7 +324,10 @@ static bool sound(const struct lane_demand *d)
 int lane_replay(const struct lane_demand *demand, const struct lane_policy *policy,
 		struct lane_replayed *out)
 {
-	struct play y = {.d = demand, .p = policy, .out = out, .batch = policy->batch,
+	struct play y = {.d = demand,
+			 .p = policy,
+			 .out = out,
+			 .batch = policy->batch,
 			 .now = demand->start_ns};
 	bool ok = sound(demand);
 	int status = ok ? -1 : 1;

@@ -5,7 +5,7 @@
 
 #include "private.h"
 
-#define BLOCK 64		/* records whose bytes are put together while they are in the cache */
+#define BLOCK 64 /* records whose bytes are put together while they are in the cache */
 
 static void transpose(const uint8_t *stored, uint64_t records, uint32_t bytes,
 		      struct cmaobs_record *out)

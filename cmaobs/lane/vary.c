@@ -6,7 +6,7 @@
 
 #include "gather.h"
 
-#define RUN 16			/* keys that are put in order one by one */
+#define RUN 16 /* keys that are put in order one by one */
 
 struct key {
 	int64_t time;
@@ -15,8 +15,7 @@ struct key {
 
 static bool after(const struct key *one, const struct key *other)
 {
-	return one->time > other->time ||
-		(one->time == other->time && one->event > other->event);
+	return one->time > other->time || (one->time == other->time && one->event > other->event);
 }
 
 static void insertion(struct key *keys, uint64_t n)
@@ -54,8 +53,8 @@ static void sort(struct key *keys, uint64_t n, struct key *room)
 }
 
 /* Keys of all events at their own times; returns how many, or NOWHERE: no memory. */
-static uint64_t shift(const struct lane_demand *d, const struct lane_variation *v,
-		      struct key *keys, int64_t *granted)
+static uint64_t shift(const struct lane_demand *d, const struct lane_variation *v, struct key *keys,
+		      int64_t *granted)
 {
 	struct map shifts = {0};
 	uint64_t n = 0;
@@ -75,7 +74,8 @@ static uint64_t shift(const struct lane_demand *d, const struct lane_variation *
 			continue;
 		if (v->varied && d->kinds[i] == EVENT_ASK)
 			granted[ask_] = time;
-		else if (v->varied && d->kinds[i] == EVENT_GIVE && ask_ >= 0 && time <= granted[ask_])
+		else if (v->varied && d->kinds[i] == EVENT_GIVE && ask_ >= 0 &&
+			 time <= granted[ask_])
 			time = granted[ask_] + 1;
 		keys[n++] = (struct key){time, i};
 	}
@@ -101,8 +101,8 @@ static void add(struct lane_events *out, int64_t time, uint8_t kind, int64_t ask
 static bool earlier(const int64_t *later, const struct lane_demand *d, const struct key *key)
 {
 	int64_t one[] = {later[0], EVENT_GIVE, later[1], 0, later[2]};
-	int64_t other[] = {key->time, d->kinds[key->event], d->asks[key->event],
-			   d->a[key->event], d->b[key->event]};
+	int64_t other[] = {key->time, d->kinds[key->event], d->asks[key->event], d->a[key->event],
+			   d->b[key->event]};
 
 	for (int i = 0; i < 5; i++)
 		if (one[i] != other[i])
@@ -116,8 +116,7 @@ static void write(const struct lane_demand *d, const struct lane_variation *v,
 	uint64_t next = 0;
 
 	for (uint64_t i = 0; i <= n; i++) {
-		while (next < v->n_later &&
-		       (i == n || earlier(&v->later[3 * next], d, &keys[i]))) {
+		while (next < v->n_later && (i == n || earlier(&v->later[3 * next], d, &keys[i]))) {
 			const int64_t *later = &v->later[3 * next++];
 
 			add(out, later[0], EVENT_GIVE, later[1], 0, later[2]);
