@@ -13,8 +13,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterator
 
 from cmaobs import memory
 from cmaobs.clock import Clock
@@ -23,8 +22,9 @@ from cmaobs.events import RECORD, Operation, Record, decode
 from cmaobs.history import Gap, History
 from cmaobs.phases import Slowest
 from cmaobs.sanity import record_fault, state_fault
-from cmaobs.source import Batch, Source
-from cmaobs.state import AreaState, Reading
+from cmaobs.source import Batch, Finishes, Source
+from cmaobs.state import Reading
+from cmaobs.takers import Checks, Keeps, Records
 from cmaobs.tally import Tally
 from cmaobs.unseen import Unseen
 from cmaobs.verdict import Outcome, Verdict
@@ -33,69 +33,6 @@ from cmaobs.who import Follower
 from cmaobs.why import Why
 
 _HELD = 500_000  # operations between two readings
-
-
-class Checks(Protocol):
-    """What the observer needs of cmaobs.crosscheck.Checker."""
-
-    def feed(self, data: bytes) -> bool:
-        """Raw records, if it takes such; else they, and those of calls(), are joined and pushed."""
-
-    def calls(self) -> bytes:
-        """Records of calls that were fed, and whose operations were not."""
-
-    def counts(self, area: int) -> Mapping[str, int]:
-        """Of what was fed, by the member names of struct cmaobs_counters."""
-
-    def push(self, operation: Operation) -> None:
-        """An operation, with its calls."""
-
-    def advance(self, watermark_ns: int) -> None:
-        """Whatever began before has been pushed."""
-
-    def observe(self, state: AreaState) -> None:
-        """A snapshot."""
-
-    def gap(self, reason: str, at_ns: int, area: int | None = None) -> None:
-        """Something was lost that had ended by at_ns."""
-
-    def end(self) -> None:
-        """No more will come."""
-
-    def verdict(self) -> Verdict:
-        """The answer so far."""
-
-
-class Keeps(Protocol):
-    """What the observer needs of cmaobs.evidence.Keeper."""
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What could not be kept, one line each."""
-
-    def add(self, step: Batch | Reading) -> None:
-        """A step, before anything else has it."""
-
-    def told(self, verdict: Verdict, reading: Reading) -> None:
-        """What the cross-check says after the reading, the last step added."""
-
-    def named(self, verdict: Verdict) -> Verdict:
-        """The verdict, its divergences with the files that hold them."""
-
-
-class Records(Protocol):
-    """What the observer needs of a recording."""
-
-    def add(self, step: Batch | Reading) -> None:
-        """A step, before anything else has it."""
-
-
-@runtime_checkable
-class Finishes(Protocol):
-    """A source that has something to say after its steps() were left."""
-
-    def finish(self) -> Iterator[Batch | Reading]:
-        """The last steps."""
 
 
 class Observer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cmaobs.state import AreaFacts, Reading
 
@@ -41,3 +41,11 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Detach or close; may be called twice."""
+
+
+@runtime_checkable
+class Finishes(Protocol):
+    """A source that has something to say after its steps() were left."""
+
+    def finish(self) -> Iterator[Batch | Reading]:
+        """The last steps."""

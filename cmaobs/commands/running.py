@@ -18,10 +18,11 @@ from cmaobs.config import Settings
 from cmaobs.crosscheck import Checker
 from cmaobs.errors import RecordingWriteError, UsageError
 from cmaobs.evidence import Keeper, Store
-from cmaobs.observe import Observer, Records
+from cmaobs.observe import Observer
 from cmaobs.recording import RecordingWriter
 from cmaobs.source import Batch, Source
 from cmaobs.state import Reading
+from cmaobs.takers import Records
 from cmaobs.verdict import Outcome
 from cmaobs.view import View
 
