@@ -229,6 +229,8 @@ test-faults: setup-test
 	$(PYTEST) -s tests/faults
 	@kernel=$$($(BUILD)) && CMAOBS_KERNEL=$$kernel \
 		$(GUEST) -- $(PYTEST) -m "kernel and long" tests/kernel --patched yes --source $(SOURCE)
+	@kernel=$$($(BUILD) --flavour faults --drop-tree) && CMAOBS_KERNEL=$$kernel \
+		$(GUEST) -- $(PYTEST) -m kernel tests/kernel/test_platform.py --patched faults --source $(SOURCE)
 
 setup-package:
 	@deploy/setup deploy/packages deploy/packages.test deploy/packages.package

@@ -22,9 +22,10 @@ MINUTES = {"why": 11, "known_workload": 5, "concurrent": 4, "who": 3, "commands"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--patched", choices=("yes", "no", "defects", "owner", "users"), default="yes",
+    parser.addoption("--patched", default="yes",
+                     choices=("yes", "no", "defects", "owner", "users", "faults"),
                      help="whether this kernel must have deferred freeing, or defects of it, or "
-                     "page_owner or drivers as well")
+                     "page_owner, drivers or faults as well")
     parser.addoption("--source", default="6.1",
                      help="which source of deploy/kernel/matrix this kernel must be made of")
     parser.addoption("--part", default=(1, 1), metavar="K/N", type=_part,
