@@ -16,6 +16,7 @@ from cmaobs.kernel.session import Options, Session
 from cmaobs.source import Batch
 from cmaobs.state import Reading
 from kernel.tools import AREA, PATIENCE_S, WAYS, Area, Serve, cli, key_of, load, wait_for
+from kernel.watch import look_around
 
 pytestmark = pytest.mark.kernel
 
@@ -25,7 +26,7 @@ def test_threads_pressure_and_scans_agree(area: Area, tmp_path: Path, patched: b
              "--batch-rate", "1"] if patched else []
     with Serve(tmp_path) as serve:
         summary = load("--source", "debugfs", "--threads", "8", "--rate", "25",
-                       "--operations", "900", "--duration", "60", "--sizes", "1,4,16,64,256",
+                       "--operations", "900", "--sizes", "1,4,16,64,256",
                        "--lifetime", "0-40", "--share", "90", "--reserve", "0", "--area", AREA,
                        *extra)
         serve.settled()
@@ -80,6 +81,7 @@ def test_threads_that_want_one_slot(area: Area, attach: str) -> None:
     stays = f"echo 1 > {files}/alloc && echo 1 > {files}/free && echo done && read forever"
     session = Crowded(attach)
     try:
+        look_around(session)
         crowd = [subprocess.Popen(["sh", "-c", stays], stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE) for _ in range(5)]
         for one in crowd:

@@ -136,7 +136,7 @@ def test_threads_under_a_policy_that_is_written_meanwhile(area: Area, tmp_path: 
         with Serve(tmp_path) as serve:
             writer.start()
             summary = load("--source", "debugfs", "--threads", "8", "--rate", "25",
-                           "--operations", "900", "--duration", "60", "--sizes", "1,4,16,64,256",
+                           "--operations", "900", "--sizes", "1,4,16,64,256",
                            "--lifetime", "0-40", "--share", "90", "--reserve", "0", "--area", AREA,
                            "--scan", "16-256", "--scan-rate", "20", "--batch", "0,16,64",
                            "--batch-rate", "1")
