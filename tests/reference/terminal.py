@@ -84,7 +84,7 @@ class Terminal:
     def match(self, pattern: str, timeout_s: float = 30) -> re.Match[str]:
         """Where the pattern is, once the screen shows it; ^ and $ are of a line."""
         wanted = re.compile(pattern, re.MULTILINE)
-        found = wanted.search(self.until(lambda text: wanted.search(text), timeout_s))
+        found = wanted.search(self.until(wanted.search, timeout_s))
         assert found is not None
         return found
 
