@@ -11,7 +11,7 @@ DEVICE := deploy/vm/run
 SOURCES := $(shell sed '/^\#/d; s/ .*//' deploy/kernel/matrix)
 SOURCE ?= $(firstword $(SOURCES))
 BUILD := deploy/kernel/build --source $(SOURCE)
-GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:16M:2" --timeout 3600
+GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:16M:2" --boot-timeout 900 --timeout 3600
 
 .PHONY: help run test demo docs setup setup-test setup-matrix kernel lint test-unit test-page test-lane \
 	setup-arm64 test-arm64 test-vm test-device test-plain test-matrix test-defects test-defects-debug test-owner test-users \
