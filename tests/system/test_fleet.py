@@ -43,7 +43,7 @@ def values(found: list[Any]) -> dict[tuple[str, str], float]:
 
 def test_what_is_sent_is_what_was_scraped(places: tuple[Prometheus, ...]) -> None:
     site, receiver, _ = places
-    scraped = values(site.query("cma_alloc_total"))
+    scraped = values(site.until("cma_alloc_total"))
     # sent series by series
     receiver.until(f'count(cma_alloc_total{{site="harbour", job="cmaobs"}}) >= {len(scraped)}')
     sent = values(receiver.query('cma_alloc_total{site="harbour", job="cmaobs"}'))
