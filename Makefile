@@ -12,7 +12,7 @@ SOURCES := $(shell sed '/^\#/d; s/ .*//' deploy/kernel/matrix)
 SOURCE ?= $(firstword $(SOURCES))
 BUILD := deploy/kernel/build --source $(SOURCE)
 C := $(wildcard probes/*.[ch] cmaobs/lane/*.[ch] tests/bench/*.c)
-GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:16M:2" --timeout 3600
+GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:16M:2" --boot-timeout 900 --timeout 3600
 
 .PHONY: help run test demo docs setup setup-test setup-matrix kernel lint test-unit test-page test-lane \
 	setup-arm64 test-arm64 test-vm test-device test-plain test-matrix test-defects test-defects-debug test-owner test-users \
@@ -228,7 +228,7 @@ soak-serve: setup-test
 test-faults: setup-test
 	$(PYTEST) -s tests/faults
 	@kernel=$$($(BUILD)) && CMAOBS_KERNEL=$$kernel \
-		$(GUEST) -- $(PYTEST) -m "kernel and long" tests/kernel --patched yes --source $(SOURCE)
+		$(GUEST) --timeout 7200 -- $(PYTEST) -m "kernel and long" tests/kernel --patched yes --source $(SOURCE)
 	@kernel=$$($(BUILD) --flavour faults --drop-tree) && CMAOBS_KERNEL=$$kernel \
 		$(GUEST) -- $(PYTEST) -m kernel tests/kernel/test_platform.py --patched faults --source $(SOURCE)
 

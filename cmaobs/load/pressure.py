@@ -23,6 +23,7 @@ from cmaobs.load.area import PAGE, meminfo
 
 STEP = 8 << 20
 _PR_SET_PDEATHSIG = 1
+_HANDLED = (signal.SIGTERM, signal.SIGINT)
 _FULL = b"full\n"  # written once, when memory is down to the floor
 
 
@@ -42,6 +43,8 @@ class Pressure:
     def __init__(self, root: Path, kind: str, floor: int, pace: Pace | None = None) -> None:
         reader, writer = os.pipe()
         parent = os.getpid()
+        # a child that is told to end before it knows what to do then would report nothing
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         self._pid = os.fork()
         if self._pid == 0:
             status = 1
@@ -53,6 +56,7 @@ class Pressure:
                 status = 0
             finally:
                 os._exit(status)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(writer)
         self._reader = reader
 
@@ -84,6 +88,7 @@ def _fill(root: Path, kind: str, floor: int, pace: Pace, writer: int) -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's; the parent decides
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDLED)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     chunks: list[mmap.mmap] = []

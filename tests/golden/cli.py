@@ -15,7 +15,7 @@ NO_BCC = "import sys; sys.modules['bcc'] = None; from cmaobs.cli import main; sy
 def run(*args: str | Path) -> subprocess.CompletedProcess[str]:
     """cmaobs with these arguments, in an interpreter where bcc cannot be imported."""
     return subprocess.run([sys.executable, "-c", NO_BCC, *map(str, args)], env=environment(),
-                          capture_output=True, text=True, timeout=60, check=False)
+                          capture_output=True, text=True, timeout=300, check=False)
 
 
 def environment() -> dict[str, str]:

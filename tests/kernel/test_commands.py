@@ -92,13 +92,13 @@ def test_several_areas_and_orders() -> None:
 
 
 def test_the_exporter_over_http(serve: Serve) -> None:
-    with urllib.request.urlopen(serve.url + "/healthz", timeout=10) as response:
+    with urllib.request.urlopen(serve.url + "/healthz", timeout=PATIENCE_S) as response:
         assert response.status == 200
     with pytest.raises(urllib.error.HTTPError, match="404"):
-        urllib.request.urlopen(serve.url + "/nothing", timeout=10)
-    page = urllib.request.urlopen(serve.url + "/", timeout=10).read().decode()
+        urllib.request.urlopen(serve.url + "/nothing", timeout=PATIENCE_S)
+    page = urllib.request.urlopen(serve.url + "/", timeout=PATIENCE_S).read().decode()
     assert "/metrics" in page
-    text = urllib.request.urlopen(serve.url + "/metrics", timeout=10).read()
+    text = urllib.request.urlopen(serve.url + "/metrics", timeout=PATIENCE_S).read()
     checked = subprocess.run(["promtool", "check", "metrics"], input=text,
                              capture_output=True, timeout=PATIENCE_S)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")

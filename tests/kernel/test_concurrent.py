@@ -15,28 +15,53 @@ from cmaobs.events import Kind, decode
 from cmaobs.kernel.session import Options, Session
 from cmaobs.source import Batch
 from cmaobs.state import Reading
-from kernel.tools import AREA, PATIENCE_S, WAYS, Area, Serve, cli, key_of, load, wait_for
+from kernel.tools import (
+    AREA,
+    PATIENCE_S,
+    WAYS,
+    Area,
+    Sample,
+    Serve,
+    cli,
+    grown,
+    key_of,
+    load,
+    wait_for,
+)
+from kernel.watch import look_around
 
 pytestmark = pytest.mark.kernel
+_TRIES = 5
+
+
+def held_up(samples: dict[Sample, float]) -> float:
+    """Operations undecided since this machine had stopped a processor of the guest for long."""
+    return sum(samples.get(key_of("cmaobs_model_undecided_total", area=AREA, reason=reason), 0)
+               for reason in ("the clock went back", "delivered late"))
 
 
 def test_threads_pressure_and_scans_agree(area: Area, tmp_path: Path, patched: bool) -> None:
     extra = ["--scan", "16-256", "--scan-rate", "20", "--batch", "0,16,64",
              "--batch-rate", "1"] if patched else []
     with Serve(tmp_path) as serve:
-        summary = load("--source", "debugfs", "--threads", "8", "--rate", "25",
-                       "--operations", "900", "--duration", "60", "--sizes", "1,4,16,64,256",
-                       "--lifetime", "0-40", "--share", "90", "--reserve", "0", "--area", AREA,
-                       *extra)
-        serve.settled()
-        after = serve.settled()
-        assert summary["allocations"]["succeeded"] > 500, summary
+        before: dict[Sample, float] = {}
+        for _ in range(_TRIES):
+            summary = load("--source", "debugfs", "--threads", "8", "--rate", "25",
+                           "--operations", "900", "--sizes", "1,4,16,64,256",
+                           "--lifetime", "0-40", "--share", "90", "--reserve", "0", "--area", AREA,
+                           *extra)
+            serve.settled()
+            after = serve.settled()
+            assert summary["allocations"]["succeeded"] > 500, summary
+            if held_up(after) == held_up(before):
+                break
+            before = after
         assert serve.stop() == 0, serve.output()
     report = json.loads(cli("replay", str(serve.recording), "--json"))
     assert report["verdict"]["outcome"] == "agree"
     assert after[key_of("cmaobs_model_verdict", verdict="diverge")] == 0
-    seen = after[key_of("cmaobs_model_operations_total", area=AREA)]
-    decided = after[key_of("cmaobs_model_decided_total", area=AREA)]
+    seen = grown(before, after, "cmaobs_model_operations_total", area=AREA)
+    decided = grown(before, after, "cmaobs_model_decided_total", area=AREA)
     # both ends of an operation, and calls inside a burst that no reading has settled yet
     assert decided > 0.95 * seen > 1000
 
@@ -80,6 +105,7 @@ def test_threads_that_want_one_slot(area: Area, attach: str) -> None:
     stays = f"echo 1 > {files}/alloc && echo 1 > {files}/free && echo done && read forever"
     session = Crowded(attach)
     try:
+        look_around(session)
         crowd = [subprocess.Popen(["sh", "-c", stays], stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE) for _ in range(5)]
         for one in crowd:

@@ -31,7 +31,7 @@ def test_it_starts_with_a_cpu_offline(area: Area, both: None, tmp_path: Path) ->
         CPU1.write_text("1")
         exactly(area, serve, 4)
         load("--source", "debugfs", "--threads", "2", "--operations", "60", "--rate", "0",
-             "--duration", "60", "--sizes", "1,4")
+             "--sizes", "1,4")
         assert serve.settled()[key_of("cmaobs_model_verdict", verdict="diverge")] == 0
         assert serve.stop() == 0, serve.output()
 
@@ -52,7 +52,7 @@ def test_a_cpu_goes_and_comes_under_load(area: Area, both: None, tmp_path: Path)
         turner.start()
         try:
             made = load("--source", "debugfs", "--threads", "3", "--operations", "600", "--rate",
-                        "60", "--duration", "120", "--sizes", "1,4,64", "--lifetime", "0-20")
+                        "60", "--sizes", "1,4,64", "--lifetime", "0-20")
         finally:
             done.set()
             turner.join()

@@ -76,7 +76,7 @@ def test_no_thread_has_a_privilege_and_everything_is_counted(area: Area, humble:
 
 
 def test_no_answer_has_a_kernel_address(area: Area, humble: Serve) -> None:
-    load("--source", "debugfs", "--operations", "20", "--rate", "0", "--duration", "60",
+    load("--source", "debugfs", "--operations", "20", "--rate", "0",
          "--seed", "1", "--sizes", "1,4")
     humble.settled()
     answers = {path: humble.get(path) for path in ("/metrics", "/view.json", "/summary.txt",

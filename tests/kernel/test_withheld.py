@@ -36,13 +36,12 @@ def test_above_the_rate_all_is_withheld_but_counts(features: tuple[str, ...], ar
         allocated = vmstat()["cma_alloc_success"]
         command = [sys.executable, "-m", "cmaobs", "load", "--source", "debugfs", "--threads", "1",
                    "--rate", "0", "--sizes", "1-8", "--lifetime", "0", "--area", AREA,
-                   "--duration", "300"]
+                   "--duration", "36000"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as task:
             try:
-                wait_for(lambda: by_feature(serve.scrape(), "cmaobs_feature_withheld") == every)
-                wait_for(lambda: all(
-                    by_feature(serve.scrape(), "cmaobs_withheld_total").values()))
-                meanwhile = serve.settled()
+                meanwhile = wait_for(lambda: (
+                    by_feature(s := serve.settled(), "cmaobs_feature_withheld") == every
+                    and all(by_feature(s, "cmaobs_withheld_total").values()) and s))
             finally:
                 task.terminate()
         assert meanwhile[key_of("cmaobs_model_verdict", verdict="unknown")] == 1

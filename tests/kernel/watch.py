@@ -10,7 +10,14 @@ from cmaobs.kernel.session import Session
 from cmaobs.observe import Observer
 from cmaobs.source import Batch
 from cmaobs.state import AreaState
-from kernel.tools import AREA
+from kernel.tools import AREA, wait_for
+
+
+def look_around(session: Session) -> None:
+    """Until every task was seen outside of operations; the session itself does it for 2 s only."""
+    before = session._before
+    assert before is not None
+    wait_for(lambda: before.look() or not before.left)
 
 
 class Watch:
@@ -19,6 +26,7 @@ class Watch:
     def __init__(self) -> None:
         self.session = running.open_live(Settings(interval=0.2))
         assert isinstance(self.session, Session)
+        look_around(self.session)
         self.observer = Observer(self.session, running.checker(self.session))
         self._steps = self.observer.steps()
         self.records: list[Record] = []

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from golden import samples
 from reference.browser import Browser, chromium
-from system.tools import free_port
+from reference.ports import free_port
 
 from page.served import Site
 

@@ -115,5 +115,8 @@ def test_on_a_phone_nothing_sticks_out(
     for view in (samples.view(), screens.view(10), recordings.unlawful(tmp_path)):
         show(browser, site, view)
         browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
+        show(browser, site, view)  # once more, with all of it open
+        browser.until("return ![...document.querySelectorAll('.divergence .note')]"
+                      ".some((one) => one.textContent === 'asking')")
         time.sleep(0.3)
-        assert browser.run("return document.documentElement.scrollWidth") == width
+        browser.until("return document.documentElement.scrollWidth === arguments[0]", width)

@@ -17,7 +17,7 @@ from reference.shown import shown
 from cmaobs.state import AreaFacts
 from cmaobs.view import View
 from cmaobs.why import Busy, Failure
-from page.served import Site, show
+from page.served import Site, pause, show
 
 _ACTIVE = "return document.activeElement.id"
 
@@ -48,9 +48,7 @@ def test_the_browser_holds_it_to_that(browser: Browser, site: Site) -> None:
         other.settimeout(1)
         with pytest.raises(TimeoutError):
             other.accept()
-    complaints = "\n".join(browser.complaints())
-    for directive in ("TrustedHTML", "img-src", "connect-src", "style-src"):
-        assert directive in complaints
+    browser.complained("TrustedHTML", "img-src", "connect-src", "style-src")
 
 
 def test_names_from_the_kernel_stay_text(browser: Browser, site: Site) -> None:
@@ -144,8 +142,7 @@ def test_evidence_that_does_not_come_can_be_asked_for_again(
         browser: Browser, site: Site, tmp_path: Path) -> None:
     show(browser, site, recordings.unlawful(tmp_path))
     verdict = site.view.verdict
-    browser.press("p")
-    time.sleep(1.2)  # what was asked before has been answered
+    pause(browser)
     site.view = dataclasses.replace(site.view, verdict=None)
     browser.click(".divergence summary")
     browser.until("return document.querySelector('.divergence button')")
@@ -153,7 +150,7 @@ def test_evidence_that_does_not_come_can_be_asked_for_again(
     site.view = dataclasses.replace(site.view, verdict=verdict)
     browser.click(".divergence button")
     browser.until("return document.querySelector('.divergence .bars')")
-    assert any("404" in line for line in browser.complaints())
+    browser.complained("404")
 
 
 def test_a_server_that_goes_and_comes_back(browser: Browser, site: Site) -> None:
@@ -163,9 +160,10 @@ def test_a_server_that_goes_and_comes_back(browser: Browser, site: Site) -> None
     text = browser.run("return document.getElementById('trouble').textContent")
     assert text.startswith("The server does not answer")
     assert "All figures are of " in text
+    browser.complained("ERR_CONNECTION_REFUSED")
     site.start()
     browser.until("return !document.getElementById('trouble').checkVisibility()")
-    assert any("ERR_CONNECTION_REFUSED" in line for line in browser.complaints())
+    browser.complaints()
 
 
 def test_an_observer_that_ended_or_is_silent(browser: Browser, site: Site) -> None:
@@ -187,8 +185,7 @@ def test_a_verdict_that_is_unknown_says_why(browser: Browser, site: Site) -> Non
 
 def test_pause_keeps_what_is_shown(browser: Browser, site: Site) -> None:
     show(browser, site, screens.view(10))
-    browser.press("p")
-    time.sleep(1.2)  # what was asked before has been answered
+    pause(browser)
     site.view = screens.view(20)
     browser.requests()
     time.sleep(2)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_DEADLINE_S = 60
+_DEADLINE_S = 300
 _FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
           "--force-prefers-reduced-motion", "--no-first-run", "--disable-background-networking",
           "--disable-component-update", "--hide-scrollbars")
@@ -72,6 +72,16 @@ class Browser:
         """What the console said since it was last asked: errors, and what a policy blocked."""
         return [one["message"] for one in self._post("se/log", type="browser")
                 if one["level"] in ("SEVERE", "WARNING")]
+
+    def complained(self, *parts: str) -> None:
+        """Wait until the console has said all of this; it comes after what it is about."""
+        said: list[str] = []
+
+        def all_said() -> bool:
+            said.extend(self.complaints())
+            return all(any(part in line for line in said) for part in parts)
+
+        wait(all_said, f"{parts} are not all in {said}")
 
     def requests(self) -> set[str]:
         """Addresses that were asked for since it was last asked."""

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from golden.cli import environment
 
-_PATIENCE_S = 60
+_PATIENCE_S = 300
 
 
 class Dask:
@@ -38,6 +38,14 @@ class Dask:
                                         "--memory-limit", "0", "--local-directory",
                                         self._directory, *args))
         return self._others[-1]
+
+    def ready(self) -> None:
+        """Wait until all workers are known to the scheduler: importing takes its time."""
+        deadline = time.monotonic() + _PATIENCE_S
+        log = self._directory / "log"
+        while log.read_text(errors="replace").count("Registered to:") < len(self._others):
+            assert time.monotonic() < deadline, log.read_text(errors="replace")
+            time.sleep(0.05)
 
     def _start(self, what: str, *args: str | Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

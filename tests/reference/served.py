@@ -22,7 +22,7 @@ class Served:
 
     def ask(self, path: str, method: str = "GET",
             headers: dict[str, str] | None = None) -> tuple[int, http.client.HTTPMessage, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         try:
             connection.request(method, path, headers=headers or {})
             answer = connection.getresponse()

@@ -19,6 +19,7 @@ from typing import Self
 import pyte
 
 UP, DOWN, RIGHT, LEFT = (b"\x1bO" + letter for letter in (b"A", b"B", b"C", b"D"))
+_PATIENCE_S = 300  # for what takes a moment where nothing else runs
 ENTER, ESCAPE, BACKSPACE, INTERRUPT = b"\r", b"\x1b", b"\x7f", b"\x03"
 
 
@@ -68,7 +69,7 @@ class Terminal:
         for key in keys:
             os.write(self._master, key)
 
-    def until(self, what: str | Callable[[str], object], timeout_s: float = 30) -> str:
+    def until(self, what: str | Callable[[str], object], timeout_s: float = _PATIENCE_S) -> str:
         """The screen once it shows the text, or once what(screen) is true.
 
         What is drawn beside it may still be on its way: ask for all that is to be looked at.
@@ -81,14 +82,14 @@ class Terminal:
                 f"ended with {self.process.returncode}, no {what} in\n{self.text}"
         return self.text
 
-    def match(self, pattern: str, timeout_s: float = 30) -> re.Match[str]:
+    def match(self, pattern: str, timeout_s: float = _PATIENCE_S) -> re.Match[str]:
         """Where the pattern is, once the screen shows it; ^ and $ are of a line."""
         wanted = re.compile(pattern, re.MULTILINE)
-        found = wanted.search(self.until(lambda text: wanted.search(text), timeout_s))
+        found = wanted.search(self.until(wanted.search, timeout_s))
         assert found is not None
         return found
 
-    def end(self, timeout_s: float = 30) -> int:
+    def end(self, timeout_s: float = _PATIENCE_S) -> int:
         """Its exit status, once it has ended."""
         deadline = time.monotonic() + timeout_s
         while self.process.poll() is None:

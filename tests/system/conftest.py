@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from reference.ports import free_port
 
-from system.tools import ROOT, Prometheus, free_port, scraping, wait_for
+from system.tools import ROOT, Prometheus, scraping, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -23,14 +24,14 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]
     with log.open("w") as out:
         device = subprocess.Popen(
             [ROOT / "deploy/vm/run", "--forward", str(port), "--append", "cma_defer_batch=64",
-             "--", "deploy/vm/live", "--phases", "yes"],
+             "--boot-timeout", "900", "--", "deploy/vm/live", "--phases", "yes"],
             cwd=ROOT, stdout=out, stderr=out, text=True,
             env={**os.environ, "CMAOBS_FORWARD": str(port)})
     try:
         wait_for(lambda: "live: ready" in log.read_text(), device, log)
         yield port, log
         device.send_signal(signal.SIGINT)
-        assert device.wait(120) == 0, log.read_text()
+        assert device.wait(600) == 0, log.read_text()
         text = log.read_text()
         assert "verdict: agree" in text, text
     finally:
@@ -41,6 +42,9 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]
 @pytest.fixture(scope="session")
 def prometheus(live: tuple[int, Path],
                tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """It scrapes the device."""
-    with scraping(live[0], tmp_path_factory.mktemp("prometheus")) as server:
+    """It scrapes the device, as often as it is shipped to do.
+
+    More often none may come to its end: an emulated device on a busy machine takes its time.
+    """
+    with scraping(live[0], tmp_path_factory.mktemp("prometheus"), "15s") as server:
         yield server

@@ -18,7 +18,7 @@ FILES = sorted((ROOT / "dashboards").glob("*.json"))
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_query_has_data(file: Path, prometheus: Prometheus, live: tuple[int, Path]) -> None:
     values = {"$instance": re.escape(f"127.0.0.1:{live[0]}").replace("\\", "\\\\"), "$area": ".+",
-              "$__rate_interval": "30s", "$__range": "1h"}
+              "$__rate_interval": "2m", "$__range": "1h"}
     filled = set()
     for panel in json.loads(file.read_text())["panels"]:
         for target in panel.get("targets", ()):

@@ -43,8 +43,11 @@ def values(found: list[Any]) -> dict[tuple[str, str], float]:
 
 def test_what_is_sent_is_what_was_scraped(places: tuple[Prometheus, ...]) -> None:
     site, receiver, _ = places
-    sent = values(receiver.until('cma_alloc_total{site="harbour", job="cmaobs"}'))
-    assert sent == values(site.query("cma_alloc_total"))
+    scraped = values(site.until("cma_alloc_total"))
+    # sent series by series
+    receiver.until(f'count(cma_alloc_total{{site="harbour", job="cmaobs"}}) >= {len(scraped)}')
+    sent = values(receiver.query('cma_alloc_total{site="harbour", job="cmaobs"}'))
+    assert sent == scraped
     assert sum(sent.values()) > 0
     assert receiver.until('cmaobs_model_verdict{site="harbour"} == 1')
     assert receiver.until('instance_area:cma_allocated:ratio{site="harbour"}')
@@ -54,6 +57,7 @@ def test_what_is_sent_is_what_was_scraped(places: tuple[Prometheus, ...]) -> Non
 def test_a_device_is_so_many_series_there(places: tuple[Prometheus, ...]) -> None:
     site, receiver, _ = places
     receiver.until('instance_area:cma_alloc:rate5m{site="harbour"}')
+    receiver.until(f'count({{site="harbour"}}) > {PER_AREA}')
     sent, = receiver.numbers('count({site="harbour"})')
     areas, = receiver.numbers('count(cma_area_pages{site="harbour"})')
     assert areas == 2

@@ -7,15 +7,17 @@ import dataclasses
 import threading
 import time
 from collections.abc import Iterator
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
 from reference.browser import Browser, chromium
+from reference.ports import free_port
 from reference.shown import equal_metrics, equal_top, scraped, shown
 
 from cmaobs.top import figures
 from cmaobs.top.frame import Frame
-from system.tools import DEADLINE_S, free_port
+from system.tools import DEADLINE_S
 
 pytestmark = pytest.mark.vm
 # What goes on between two readings: see cmaobs/observe.py.
@@ -29,18 +31,22 @@ class Scraper(threading.Thread):
         super().__init__(daemon=True)
         self.url = url
         self.frames: dict[float, Frame] = {}
-        self.failures: list[OSError] = []
+        self.failures: list[OSError | HTTPException] = []
         self._over = threading.Event()
 
     def run(self) -> None:
         """Until stop()."""
         while not self._over.wait(0.1):
-            try:
-                frame = scraped(self.url)
-            except OSError as err:  # two guests and Chromium can keep this one waiting for long
-                self.failures.append(err)
-                continue
-            self.frames[frame.wall_s] = frame
+            if frame := self.ask():
+                self.frames[frame.wall_s] = frame
+
+    def ask(self) -> Frame | None:
+        """What it says now, if it does."""
+        try:
+            return scraped(self.url)
+        except (OSError, HTTPException) as err:  # two guests and Chromium can keep it waiting long
+            self.failures.append(err)
+            return None
 
     def stop(self) -> None:
         """And wait for it."""
@@ -76,16 +82,17 @@ def test_figures_equal_metrics_and_those_of_top(page: tuple[Browser, str]) -> No
             seen = shown(browser)
             time.sleep(0.3)
             now, before = (scraper.frames.get(at or 0) for at in (seen.time_s, seen.before_s))
-            if now is None or before is None:
+            later = scraper.ask()
+            if now is None or before is None or later is None:
                 continue
             gauges = {key for key, value in now.samples.items() if isinstance(value, float)}
             assert gauges <= seen.numbers.keys()
-            assert equal_metrics(seen, now, MOVING, scraped(url)) >= len(gauges) > 60
+            assert equal_metrics(seen, now, MOVING, later) >= len(gauges) > 60
             area, = figures.areas(now, before)
             # without quantiles, for which /metrics is too coarse
             assert equal_top(seen, dataclasses.replace(area, paths=(), phases=())) >= 8
-            assert area.allocs_per_s
-            compared += 1
+            # the load may have been kept waiting for all of the interval
+            compared += bool(area.allocs_per_s)
     finally:
         scraper.stop()
 
@@ -94,16 +101,13 @@ def test_what_only_the_page_has(page: tuple[Browser, str]) -> None:
     """The map, holders by name, durations by path."""
     browser, _ = page
     browser.until("return document.querySelectorAll('#area-0 .paths canvas').length >= 3")
-    text = browser.text()
     for part in ("defers", "agree: everything seen follows the rules.", "alloc defer_hit",
                  "alloc contig", "release deferred", "a cell, row by row", "Who holds the pages"):
-        assert part in text
-    assert "cmaobs" in browser.run("return document.getElementById('area-0')"
-                                   ".innerText")
-    colours = browser.run("""
+        browser.until("return document.body.innerText.includes(arguments[0])", part)
+    browser.until("return document.getElementById('area-0').innerText.includes('cmaobs')")
+    browser.until("""
         const canvas = document.querySelector("#area-0 .map canvas");
         const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
         const seen = new Set();
         for (let at = 0; at < data.length; at += 4) seen.add(data.slice(at, at + 3).join());
-        return seen.size""")
-    assert colours >= 2
+        return seen.size >= 2""")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import socket
 import subprocess
 import time
 import urllib.parse
@@ -16,17 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from reference.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 420
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+DEADLINE_S = 1200  # for what takes seconds: the device may get little of the processors
 
 
 def wait_for(what: Callable[[], Any], alive: subprocess.Popen[str], log: Path) -> Any:
@@ -72,11 +64,16 @@ class Prometheus:
         found: list[Any] = wait_for(lambda: self.query(expression), self._process, self._log)
         return found
 
+    def _given(self, expression: str) -> list[float]:
+        with contextlib.suppress(OSError):
+            return self.numbers(expression)
+        return []
+
     def until_all_have_data(self, expressions: set[str], log: Path) -> None:
         """Each expression has given a number by the deadline."""
         assert expressions
-        deadline = time.monotonic() + 120
-        while expressions := {one for one in expressions if not self.numbers(one)}:
+        deadline = time.monotonic() + DEADLINE_S
+        while expressions := {one for one in expressions if not self._given(one)}:
             assert time.monotonic() < deadline, \
                 "\n".join(["no data:", *sorted(expressions), log.read_text()])
             time.sleep(1)
@@ -99,18 +96,14 @@ def prometheus(directory: Path, config: dict[str, Any], *arguments: str) -> Iter
         yield server
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(DEADLINE_S)
 
 
-def shipped(name: str, targets: list[str]) -> dict[str, Any]:
-    """A configuration of deploy/prometheus, but more often, with its own paths, of these.
-
-    Not each second: an emulated device on a busy machine may take longer for a scrape, and then
-    none comes to its end.
-    """
+def shipped(name: str, targets: list[str], every: str = "5s") -> dict[str, Any]:
+    """A configuration of deploy/prometheus with its own paths, of these targets."""
     path = ROOT / "deploy" / "prometheus" / name
     config: dict[str, Any] = yaml.safe_load(path.read_text())
-    config["global"].update(scrape_interval="5s", evaluation_interval="1s")
+    config["global"].update(scrape_interval=every, scrape_timeout=every, evaluation_interval="1s")
     config["rule_files"] = [str(path.parent / file) for file in config.get("rule_files", [])]
     job, = config["scrape_configs"]
     job.pop("file_sd_configs", None)
@@ -119,8 +112,8 @@ def shipped(name: str, targets: list[str]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def scraping(port: int, directory: Path) -> Iterator[Prometheus]:
+def scraping(port: int, directory: Path, every: str = "5s") -> Iterator[Prometheus]:
     """Debian's Prometheus with deploy/prometheus, which has scraped this port."""
-    with prometheus(directory, shipped("prometheus.yml", [f"127.0.0.1:{port}"])) as server:
+    with prometheus(directory, shipped("prometheus.yml", [f"127.0.0.1:{port}"], every)) as server:
         server.until('up{job="cmaobs"} == 1')
         yield server

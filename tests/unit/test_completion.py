@@ -67,7 +67,7 @@ def test_fish_completes() -> None:
     def ask(line: str) -> list[str]:
         done = subprocess.run(["fish", "--no-config", "-c",
                                f"source {FILES}/cmaobs.fish; complete -C '{line}'"], check=True,
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=300)
         return [one.partition("\t")[0] for one in done.stdout.splitlines()]
     assert ask("cmaobs expo") == ["export"]
     assert set(ask("cmaobs export --format ")) == {"perfetto", "parquet"}

@@ -59,6 +59,7 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dask]:
     with Dask(tmp_path_factory.mktemp("dask")) as dask:
         for _ in range(2):
             dask.worker()
+        dask.ready()
         yield dask
 
 
@@ -99,6 +100,7 @@ def test_a_worker_that_is_killed_in_the_middle_changes_nothing(
     (tmp_path / "dask").mkdir()
     with Dask(tmp_path / "dask") as dask:
         workers = [dask.worker() for _ in range(2)]
+        dask.ready()
         done = run("fleet", tmp_path / "there", *arguments, "--scheduler", dask.address)
         assert done.returncode == 0, done.stderr
         assert sorted(str(worker.poll()) for worker in workers) == [str(-signal.SIGKILL), "None"]
@@ -117,6 +119,7 @@ def test_a_task_that_ends_every_worker(small: list[Path], tmp_path: Path) -> Non
     with Dask(tmp_path / "dask") as dask:
         for _ in range(4):
             dask.worker()
+        dask.ready()
         done = run("fleet", tmp_path / "out", "--device", "a", "--add", small[0], "--policy",
                    f"{mine}:Mine", "--scheduler", dask.address)
     assert "a task ended 4 workers of tcp://" in error(done)
@@ -126,7 +129,7 @@ def test_a_task_that_ends_every_worker(small: list[Path], tmp_path: Path) -> Non
 def test_something_else_listens(tmp_path: Path, answer: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
-        server.settimeout(30)
+        server.settimeout(300)
         done = threading.Event()
 
         def serve() -> None:
@@ -162,6 +165,7 @@ def test_workers_of_another_version(tmp_path: Path, preload: str, said: str) -> 
     (tmp_path / "preload.py").write_text(preload)
     with Dask(tmp_path) as dask:
         dask.worker("--preload", tmp_path / "preload.py")
+        dask.ready()
         line = error(run("fleet", tmp_path, "--scheduler", dask.address))
     assert "worker tcp://127.0.0.1" in line
     assert said in line
@@ -172,7 +176,7 @@ def test_no_distributed(tmp_path: Path) -> None:
         [sys.executable, "-c", "import sys; sys.modules['distributed'] = None\n"
          "from cmaobs.cli import main; sys.exit(main())", "fleet", str(tmp_path),
          "--scheduler", "tcp://127.0.0.1:1"],
-        env=environment(), capture_output=True, text=True, timeout=60, check=False)
+        env=environment(), capture_output=True, text=True, timeout=300, check=False)
     assert "there is no dask.distributed" in error(done)
     assert "pip install 'cmaobs[dask]'" in done.stderr
 

@@ -17,7 +17,6 @@ from cmaobs.errors import UnsupportedError
 from cmaobs.load import cli, maker, targets
 from cmaobs.load.area import Area, find
 from cmaobs.load.plan import Lifetimes, Request, Sizes, requests
-from cmaobs.load.pressure import Pace, Pressure
 from cmaobs.load.worker import Worker
 
 PAGES = 4096
@@ -147,7 +146,7 @@ def test_a_refusal_is_counted_and_not_released(tree: Path, monkeypatch: pytest.M
 
 def test_the_last_free_part_is_left_to_others(tree: Path) -> None:
     (tree / "sys/kernel/debug/cma/reserved/used").write_text(f"{PAGES * 3 // 4 + 1}\n")
-    settings = maker.Settings(root=tree, operations=5, rate=0, duration=0.3)
+    settings = maker.Settings(root=tree, operations=5, rate=0, duration=2.0)
     summary = maker.Maker(settings).run()
     assert summary["allocations"]["attempted"] == 0
     assert not summary["complete"]
@@ -172,7 +171,7 @@ def test_being_told_to_stop_releases_everything() -> None:
 
 
 def test_knobs_are_turned_and_put_back(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    args = ["--duration", "0.5", "--scan", "64", "--scan-rate", "50", "--batch", "0,16"]
+    args = ["--duration", "3", "--scan", "64", "--scan-rate", "50", "--batch", "0,16"]
     assert load(tree, *args, "--batch-rate", "20", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["scans"]["done"] > 0
@@ -189,33 +188,6 @@ def test_pressure_stops_at_the_floor(tree: Path, capsys: pytest.CaptureFixture[s
     told = json.loads(capsys.readouterr().out)["pressure"]
     assert told["filled"] == 0
     assert told["ended"] == "as told"
-
-
-def test_pressure_says_when_it_is_full_and_how_fast_it_fills(tree: Path) -> None:
-    """MemAvailable, which falls below the floor and rises again, is what the test writes."""
-    meminfo = tree / "proc/meminfo"
-
-    def available(mib: int) -> None:
-        text = f"MemTotal: 1000000 kB\nMemAvailable: {mib << 10} kB\n"
-        meminfo.with_suffix(".new").write_text(text)
-        meminfo.with_suffix(".new").replace(meminfo)
-
-    available(320)
-    pressure = Pressure(tree, "anon", 300 << 20, Pace(0.0, 0.125, 0.01))
-    try:
-        assert not pressure.await_full(0.1)
-        available(300)
-        assert pressure.await_full(30)
-        time.sleep(0.1)
-        available(320)
-        time.sleep(0.1)
-        available(300)
-    finally:
-        told = pressure.stop()
-    assert told["ended"] == "as told"
-    assert told["filled"] > told["refilled"] > 0
-    assert told["refilling_s"] > 0
-    assert told["rounds"] > 0
 
 
 def test_leftovers_are_released(tree: Path) -> None:

@@ -25,7 +25,7 @@ SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "FIELDS", "OVERHEAD", 
 def rendered(page: Path) -> str:
     """The page as a reader sees it, without bold and italics, on one line a paragraph."""
     text = subprocess.run(["mandoc", "-T", "utf8", "-O", "width=500", page], check=True,
-                          capture_output=True, text=True, timeout=60).stdout
+                          capture_output=True, text=True, timeout=300).stdout
     return re.sub(r".\x08", "", text)
 
 
@@ -37,7 +37,7 @@ def test_there_is_a_page_for_every_command_and_no_other() -> None:
 @pytest.mark.parametrize("name", pages.made())
 def test_mandoc_finds_nothing_wrong(name: str) -> None:
     done = subprocess.run(["mandoc", "-T", "lint", "-W", "style", MAN / name], check=False,
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 

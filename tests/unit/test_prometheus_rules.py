@@ -25,7 +25,7 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     tool = shutil.which("promtool")
     assert tool, "promtool is missing: apt-get install prometheus"
     return subprocess.run([tool, *map(str, arguments)], capture_output=True, text=True,
-                          timeout=60, check=False)
+                          timeout=300, check=False)
 
 
 def rules(file: str, kind: str) -> dict[str, dict[str, Any]]:

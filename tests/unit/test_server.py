@@ -49,8 +49,10 @@ def test_ready_only_after_a_reading(served: Served) -> None:
 
 def test_healthy_while_starting_or_beating_and_not_when_silent_or_failed(served: Served) -> None:
     assert served.ask("/healthz")[::2] == (200, "ok\n")
+    served.health.allowed_s = 600.0
     served.health.beat()
     assert served.ask("/healthz")[0] == 200
+    served.health.allowed_s = 0.2
     time.sleep(0.3)
     status, _, body = served.ask("/healthz")
     assert status == 503
@@ -135,6 +137,20 @@ def test_a_scrape_asked_for_again_at_once_is_not_made_again(
         one.close()
 
 
+class Door:
+    """A lock. come: is released by each who comes to it."""
+
+    def __init__(self) -> None:
+        self.come, self._lock = threading.Semaphore(0), threading.Lock()
+
+    def __enter__(self) -> None:
+        self.come.release()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 def test_two_scrapes_serve_all_who_wait(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one takes longer than clients have patience, those who wait do not add up."""
     begun, go = threading.Semaphore(0), threading.Event()
@@ -142,20 +158,22 @@ def test_two_scrapes_serve_all_who_wait(served: Served, monkeypatch: pytest.Monk
 
     def view() -> View:
         begun.release()
-        assert go.wait(30)
+        assert go.wait(300)
         made.append(served.view)
         return served.view
 
-    one = Server(Address("127.0.0.1", 0), lambda: served.view, served.health)
+    one, door = Server(Address("127.0.0.1", 0), lambda: served.view, served.health), Door()
     monkeypatch.setattr(server, "_RENDERED_S", 0.0)
+    monkeypatch.setattr(one, "_rendering", door)
     try:
         monkeypatch.setattr(next(iter(one._registry._collector_to_names)), "_view", view)
         with ThreadPoolExecutor(12) as pool:
             first = pool.submit(one.respond, "/metrics", "")
-            assert begun.acquire(timeout=30)
+            assert begun.acquire(timeout=300)
             served.view = dataclasses.replace(served.view, records=571)
             late = [pool.submit(one.respond, "/metrics", "") for _ in range(11)]
-            time.sleep(0.2)  # all of them wait
+            for _ in range(12):
+                assert door.come.acquire(timeout=300)
             go.set()
             assert b"cmaobs_records_total" in first.result()[2]
             assert {b"cmaobs_records_total 571.0" in one.result()[2] for one in late} == {True}

@@ -140,7 +140,7 @@ def test_losses_are_of_the_recording_too() -> None:
 @pytest.mark.parametrize("module", ["cmaobs.trial", "cmaobs.trial.counting"])
 def test_help_says_what_it_needs(module: str) -> None:
     done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True,
-                          text=True, check=True, timeout=60)
+                          text=True, check=True, timeout=300)
     assert "FILE" in done.stdout or "DIR" in done.stdout
 
 

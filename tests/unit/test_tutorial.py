@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from golden import captures, samples
 from golden.cli import run
-from system.tools import free_port
+from reference.ports import free_port
 
 from cmaobs import cli, report
 from cmaobs.buffers import Buffer, Buffers, Use

@@ -76,8 +76,8 @@ class Asked:
     def ask(self, authorization: str | None = None, path: str = "/metrics",
             tls: ssl.SSLContext | None = None) -> tuple[int, http.client.HTTPMessage, str]:
         port = self.server.address.port
-        connection = (http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=tls)
-                      if tls else http.client.HTTPConnection("127.0.0.1", port, timeout=10))
+        connection = (http.client.HTTPSConnection("127.0.0.1", port, timeout=300, context=tls)
+                      if tls else http.client.HTTPConnection("127.0.0.1", port, timeout=300))
         try:
             connection.request("GET", path, headers={"Authorization": authorization}
                                if authorization else {})

@@ -20,7 +20,7 @@ tracefs, bpffs and a tmpfs on /tmp, the project's .venv/bin first on PATH, and n
 Of the host's files it sees all and can change two directories: the one from which this
 was called, and the project's. What it writes elsewhere is gone with the guest.
 Of the environment it gets LANG, LC_ALL, TERM, NO_COLOR, CI, DURATION, CMAOBS_*, PYTEST_*
-and HYPOTHESIS_*. Ctrl-C and SIGTERM are passed to it; a second one, or 60 s, end the guest.
+and HYPOTHESIS_*. Ctrl-C and SIGTERM are passed to it; a second one, or 300 s, end the guest.
 
 exit status:
   the command's own, or

@@ -25,7 +25,7 @@ from .console import Console
 TIMEOUT_STATUS = 124
 LOST_STATUS = 125
 
-GRACE = 60.0  # for a command that was told to end
+GRACE = 300.0  # for a command that was told to end: it may get little of a busy machine
 POWEROFF = 10.0  # for a guest that has reported its status
 # Without a beat, which comes every 10 s of the guest's time: hung. Where that is counted in
 # instructions a busy second of it takes tens of seconds.
