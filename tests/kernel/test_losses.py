@@ -133,7 +133,7 @@ def test_a_call_that_loses_its_return(area: Area, patched: bool, tmp_path: Path)
         paths = {dict(labels)["path"]: value for (name, labels), value in after.items()
                  if name == "cma_alloc_total" and ("area", AREA) in labels}
         assert paths["contig"] > 0
-        assert not paths.get("hit")
+        assert not paths.get("defer_hit")
         assert after[key_of("cmaobs_model_verdict", verdict="diverge")] == 0
         agrees_again(serve, area)
 
