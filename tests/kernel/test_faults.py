@@ -20,7 +20,8 @@ from kernel.tools import AREA, CMAOBS, PATIENCE_S, WAYS, Area, Sample, Serve, cl
 pytestmark = [pytest.mark.kernel, pytest.mark.long]
 DEBUGFS = "/sys/kernel/debug"
 DAY_S = 86400.0
-KILLS = 100
+KILLS, AT_ONCE = 100, 4
+STARTING_S, RUNNING_S = 20.0, 5.0  # within which they are killed
 
 
 def allocations(scrape: dict[Sample, float]) -> float:
@@ -101,27 +102,37 @@ def test_what_was_compiled_needs_no_compiler(area: Area, serve: Serve, tmp_path:
 
 
 def test_killed_at_any_moment(area: Area, tmp_path: Path) -> None:
-    """Compiling, attaching, serving: nothing stays in the kernel, and the next one agrees."""
+    """Starting, attaching, serving beside others: nothing stays in the kernel, the next agrees."""
     held, probed = programs(), kprobes()
-    rng = random.Random(20)
+    rng, replayed = random.Random(20), 0
     busy = subprocess.Popen(
         [*CMAOBS, "load", "--source", "debugfs", "--threads", "2", "--duration", "3600",
          "--rate", "20", "--sizes", "1,16", "--lifetime", "0-20"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for number in range(KILLS):
-            recording = tmp_path / f"{number}.cmarec"
-            attach = WAYS[number % len(WAYS)]
-            one = subprocess.Popen([*CMAOBS, "serve", "--listen", "127.0.0.1:0", "--attach",
-                                    attach, "--record", str(recording)],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(rng.uniform(0, 15))
-            one.send_signal(signal.SIGKILL)
-            assert one.wait(PATIENCE_S) == -signal.SIGKILL
+        for number in range(0, KILLS, AT_ONCE):
+            recordings = [tmp_path / f"{number + n}.cmarec" for n in range(AT_ONCE)]
+            started = [subprocess.Popen(
+                [*CMAOBS, "serve", "--listen", "127.0.0.1:0", "--attach", WAYS[n % len(WAYS)],
+                 "--record", str(recording)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                for n, recording in enumerate(recordings)]
+            running = number // AT_ONCE % 2
+            if running:
+                wait_for(lambda found=recordings: all(one.exists() and one.stat().st_size
+                                                      for one in found))
+            moments = sorted(rng.uniform(0, RUNNING_S if running else STARTING_S) for _ in started)
+            rng.shuffle(started)
+            begun = time.monotonic()
+            for one, moment in zip(started, moments, strict=True):
+                time.sleep(max(0.0, begun + moment - time.monotonic()))
+                one.send_signal(signal.SIGKILL)
+                assert one.wait(PATIENCE_S) == -signal.SIGKILL
             wait_for(lambda: programs() == held and kprobes() == probed)
-            if recording.exists() and recording.stat().st_size:
-                out = cli("replay", str(recording), status=None)
-                assert "verdict: diverge" not in out
+            for recording in recordings:
+                if recording.exists() and recording.stat().st_size:
+                    replayed += 1
+                    assert "verdict: diverge" not in cli("replay", str(recording), status=None)
+        assert KILLS * 2 // 5 < replayed < KILLS, "some before they recorded, some after"
     finally:
         busy.send_signal(signal.SIGTERM)
         busy.wait(PATIENCE_S)
