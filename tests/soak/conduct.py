@@ -142,6 +142,7 @@ def main() -> int:
     if args.record:
         print(f"recorded: {report}")
         found += [] if report["status"] == 0 else ["the recorder failed"]
+        found += judge.grown(soak.rss_kib)
     else:
         print("\n".join(judge.table(report)))
         found += judge.faults(report, wanted, soak.rss_kib)
