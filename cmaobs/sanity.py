@@ -7,7 +7,7 @@ made up, or a kernel whose structures are not what the probes took them for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cmaobs.events import NO_AREA, Kind, Path, Record
 from cmaobs.state import AreaFacts, AreaState, Placed
@@ -17,7 +17,18 @@ _PATHS = frozenset(map(int, Path))
 _TIMES = 1 << 63
 _PAGES = 1 << 52  # of a 64-bit machine
 _CALLS = 1 << 20  # inside one operation
+_AREAS = 1 << 28  # pages of all areas together, each of which takes memory here: 1 TiB
 _GRANTED = (Path.HIT, Path.CONTIG)
+
+
+def areas_fault(areas: Sequence[AreaFacts]) -> str:
+    """What is impossible about the areas, or more than is followed; empty where nothing is."""
+    for one in areas:
+        # cma_declare_contiguous_nid() and cma_init_reserved_mem() refuse others
+        if one.order_per_bit > 63 or one.count % (1 << one.order_per_bit):
+            return f"area {one.name}: {one.count} pages in bits of 2^{one.order_per_bit} pages"
+    pages = sum(one.count for one in areas)
+    return f"areas of {pages} pages, more than {_AREAS}" if pages > _AREAS else ""
 
 
 def record_fault(record: Record, areas: Mapping[int, AreaFacts]) -> str:

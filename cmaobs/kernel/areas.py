@@ -17,6 +17,7 @@ from cmaobs.errors import KernelReadError
 from cmaobs.kernel.libbpf import Maps
 from cmaobs.kernel.loader import Loaded
 from cmaobs.kernel.plan import Plan, Ranges
+from cmaobs.sanity import areas_fault
 from cmaobs.state import AreaFacts, AreaState, Run
 
 _WORDS = wire.constant("CMAOBS_SNAP_WORDS")
@@ -72,6 +73,9 @@ class AreaReader:
                                   "report this kernel: its layout was misread")
         self._places: dict[int, list[tuple[int, Run]]] = {}
         self.areas = tuple(self._facts(index) for index in range(count))
+        if fault := areas_fault(self.areas):
+            raise KernelReadError(fault, "report this kernel: its layout was misread, or its areas "
+                                  "are larger than what cmaobs was made for")
 
     def peek(self, address: int, size: int) -> bytes:
         """Kernel memory; at most 32 KiB.

@@ -11,6 +11,7 @@ from cmaobs.errors import CorruptError, NotARecordingError
 from cmaobs.events import RECORD
 from cmaobs.recording import columns, framing, readings, values
 from cmaobs.recording.writer import older_layouts, wire_layout
+from cmaobs.sanity import areas_fault
 from cmaobs.source import Batch
 from cmaobs.state import AreaFacts, Reading
 
@@ -126,6 +127,8 @@ class RecordingSource:
             areas = tuple(map(readings.area_from_json, values.items(value, "areas")))
             if len({area.index for area in areas}) < len(areas):
                 raise ValueError("areas: the same index twice")
+            if fault := areas_fault(areas):
+                raise ValueError(fault)
             return values.strings(value, "identity"), areas
         except ValueError as error:
             raise self._corrupt(chunk.offset, str(error)) from error

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Everything that comes from outside, in any form: an answer or an error with a remedy, in time.
 
-Each property is tried 2,000 times (or $CMAOBS_EXAMPLES), with the same examples each time.
+Each property is tried 2,000 times (or $CMAOBS_EXAMPLES), with the same examples each time, in a
+bounded room: what wants more memory fails.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import socket
 import tempfile
 import threading
@@ -57,6 +59,15 @@ def _yaml(keys: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
     return st.one_of(lines.map(lambda text: text.encode("utf-8", "surrogatepass")),
                      st.binary(max_size=200), st.text(alphabet="{}[]:,&*!|>'\"%@`-? \n\tab01",
                                                       max_size=80).map(str.encode))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room() -> Iterator[None]:
+    """4 GiB of address space for all of it."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @pytest.fixture(scope="module")

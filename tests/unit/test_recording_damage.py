@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import resource
 import struct
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmaobs.errors import CorruptError, NotARecordingError, RecordingError
-from cmaobs.recording import RecordingSource, framing, readings, values
+from cmaobs.recording import RecordingSource, RecordingWriter, framing, readings, values
 from cmaobs.source import Batch
 from cmaobs.state import Reading
 
@@ -128,6 +129,15 @@ def test_a_reading_with_one_thing_wrong_is_refused(
     node[path[-1]] = value
     with pytest.raises(ValueError, match=r"area|runs|at_rest|slot|ring_full|states"):
         readings.reading_from_json(tree, {0: samples.AREA})
+
+
+@pytest.mark.parametrize("changes", [{"order_per_bit": 30}, {"count": 1 << 40}])
+def test_areas_that_no_memory_holds_are_refused(
+        changes: dict[str, int], tmp_path: File) -> None:
+    area = dataclasses.replace(samples.AREA, **changes)
+    RecordingWriter(str(tmp_path / "a"), samples.IDENTITY, (area,)).close("closed")
+    with pytest.raises(CorruptError, match=r"damaged at byte .*area"):
+        RecordingSource(str(tmp_path / "a"))
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: File) -> None:

@@ -14,13 +14,33 @@ from cmaobs import metrics, report
 from cmaobs.crosscheck import Checker
 from cmaobs.events import RECORD, Path, Record
 from cmaobs.observe import Observer
-from cmaobs.sanity import record_fault, state_fault
+from cmaobs.sanity import areas_fault, record_fault, state_fault
 from cmaobs.source import Batch
 from cmaobs.state import AreaState, Reading, Run
 from cmaobs.verdict import Outcome
 
 AREAS = {0: AREA}
 GOOD = alloc(10, 20, AREA.base_pfn, 16)
+
+
+@pytest.mark.parametrize(("changes", "fault"), [
+    ({}, ""), ({"order_per_bit": 2}, ""), ({"count": 1 << 28}, ""), ({"count": 0}, ""),
+    ({"order_per_bit": 15}, "area reserved: 16384 pages in bits of 2^15 pages"),
+    ({"order_per_bit": 64, "count": 0}, "0 pages in bits of 2^64 pages"),
+    ({"count": 3, "order_per_bit": 1}, "area reserved: 3 pages in bits of 2^1 pages"),
+    ({"count": (1 << 28) + 1}, "areas of 268435457 pages, more than 268435456"),
+])
+def test_areas_are_those_of_a_kernel_and_of_a_size_that_memory_holds(
+        changes: dict[str, int], fault: str) -> None:
+    found = areas_fault([dataclasses.replace(AREA, **changes)])
+    assert fault in found
+    assert bool(fault) == bool(found)
+
+
+def test_all_areas_together_must_not_be_too_large() -> None:
+    half = dataclasses.replace(AREA, count=1 << 27)
+    assert not areas_fault([half, half])
+    assert "areas of 402653184 pages" in areas_fault([half] * 3)
 
 
 @pytest.mark.parametrize("record", [
