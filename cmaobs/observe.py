@@ -61,6 +61,7 @@ class Observer:
         self._gaps: list[Gap] = []
         self._watermark_ns = 0
         self._unjudged = self._records = self._readings = self._impossible = 0
+        self._given_back = 0  # records by then
         self._first_impossible = ""
         self._faulted: Counter[str] = Counter()
         self._losses: dict[str, int] = {}
@@ -193,6 +194,9 @@ class Observer:
             self._follower.read(reading, self._watermark_ns)
         self._why.read(reading, self._watermark_ns)
         self._operations, self._gaps, self._unjudged = [], [], 0
+        if self._records - self._given_back >= memory.EVERY:
+            self._given_back = self._records
+            memory.give_back()
         self.view = dataclasses.replace(
             self.view, reading=reading, verdict=self._verdict(reading), tallied=self._tally.result,
             stacks={**self.view.stacks, **reading.stacks} if reading.stacks else self.view.stacks,
