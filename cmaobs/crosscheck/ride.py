@@ -75,7 +75,11 @@ class Ride:
         while area.busy_until:
             self.alight()
             if begun := self._lane.begun(self._index, area.busy_until):
+                # Whatever began before is here then: judged at once, it need not wait for the end
+                # of a chain that may be as long as what comes between two readings.
+                until = min(area.busy_until, watermark)
                 self._hand_over(begun)
+                area.judge(until)
             elif area.busy_until >= watermark:
                 area.judge(watermark)
                 return False

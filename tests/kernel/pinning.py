@@ -9,6 +9,7 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 _STEP = 8 << 20
 _LEAVE = 96 << 20  # bytes of MemAvailable: migration needs somewhere to go
@@ -49,8 +50,10 @@ def lent(base_pfn: int, count: int, least: int = 1,
          shared: bool = False) -> Iterator[list[tuple[int, int]]]:
     """Pages of the area, not its first or last 8, that this process has: pfn and address of each.
 
-    Memory is filled until the buddy has lent so many. It is given back at the end.
+    Memory is filled until the buddy has lent so many. It is given back at the end. No page cache of
+    files is among them at first: reclaiming that would take long as well.
     """
+    Path("/proc/sys/vm/drop_caches").write_text("1")
     blocks: list[mmap.mmap] = []
     found: list[tuple[int, int]] = []
     try:

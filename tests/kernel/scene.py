@@ -133,9 +133,11 @@ class Scene:
         """Lent pages find no place to go to; then they move; then files are in the way."""
         with lent(self.base, self.count, LENT):
             assert not without_memory(self.area, self.count - 2)
-            self._slow("mm_migrate_pages", self.count - 1024, LENT // 32)
-        clean_cache(self.base, self.count - 1025, CLEAN)
-        self._slow("mm_filemap_delete_from_page_cache", self.count - 1025, CLEAN)
+        for _ in range(SLOWED):
+            with lent(self.base, self.count, LENT):
+                self._slow("mm_migrate_pages", self.count - 1024, LENT // 32)
+            clean_cache(self.base, self.count - 1025, CLEAN)
+            self._slow("mm_filemap_delete_from_page_cache", self.count - 1025, CLEAN)
 
     def _pinned(self, shared: bool) -> int:
         """A pipe refers to a page that is lent: nothing with it in can be had."""

@@ -155,7 +155,7 @@ class TestPhases:
                                              pages: int) -> None:
         """Of many pages beside one of as many. What takes very long is explained but for 5 %."""
         found = scene.of(way, pages % scene.count)
-        assert len(found) == (SLOWED if pages in (FLUSHES, TESTED, ISOLATED, GIVEN_BACK) else 1)
+        assert len(found) == (1 if pages in (WAITS, KILLED) else SLOWED)
         like = scene.of(way, QUIET if pages > 0 else scene.count)
         assert _grew(found, like) == phase, [one.phases for one in found]
         one = min(found, key=lambda one: one.whole_ns)
@@ -190,10 +190,10 @@ class TestPhases:
                  for what in ("isolated", "migrated", "failed", "reclaimed")}
         for what, pages in moved.items():
             assert pages == sum(getattr(one, what) for one in scene.phased[way])
-        migrated, = scene.of(way, scene.count - 1024)
-        assert migrated.isolated >= migrated.migrated > LENT - 1024 // 2
-        cached, = scene.of(way, scene.count - 1025)
-        assert cached.reclaimed > CLEAN // 2
+        for migrated in scene.of(way, scene.count - 1024):
+            assert migrated.isolated >= migrated.migrated > LENT - 1024 // 2
+        for cached in scene.of(way, scene.count - 1025):
+            assert cached.reclaimed > CLEAN // 2
         starved, = scene.of(way, scene.count - 2)
         assert (starved.migrated, starved.failed > 0) == (0, True)
 
