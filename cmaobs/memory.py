@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Memory follows what is held: what was freed goes back to the kernel. With glibc; musl has neither
-of what is called here, and gives back of its own.
+"""Memory follows what is held: what was freed goes back to the kernel. With glibc; where the C
+library has not what is called here, nothing is done.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 LARGE = 128 << 10  # bytes: what both are at first
-EVERY = 1 << 16  # records, between two calls of give_back(): far less than what they cost
+EVERY = 1 << 16  # records, between two calls of give_back()
 
 
 def steady() -> None:

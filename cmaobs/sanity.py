@@ -24,8 +24,8 @@ _GRANTED = (Path.HIT, Path.CONTIG)
 def areas_fault(areas: Sequence[AreaFacts]) -> str:
     """What is impossible about the areas, or more than is followed; empty where nothing is."""
     for one in areas:
-        # cma_declare_contiguous_nid() and cma_init_reserved_mem() refuse others
-        if one.order_per_bit > 63 or one.count % (1 << one.order_per_bit):
+        # cma_bitmap_maxno() would be 0
+        if one.order_per_bit > 63 or (one.count and not one.count >> one.order_per_bit):
             return f"area {one.name}: {one.count} pages in bits of 2^{one.order_per_bit} pages"
     pages = sum(one.count for one in areas)
     return f"areas of {pages} pages, more than {_AREAS}" if pages > _AREAS else ""

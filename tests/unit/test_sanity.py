@@ -27,7 +27,8 @@ GOOD = alloc(10, 20, AREA.base_pfn, 16)
     ({}, ""), ({"order_per_bit": 2}, ""), ({"count": 1 << 28}, ""), ({"count": 0}, ""),
     ({"order_per_bit": 15}, "area reserved: 16384 pages in bits of 2^15 pages"),
     ({"order_per_bit": 64, "count": 0}, "0 pages in bits of 2^64 pages"),
-    ({"count": 3, "order_per_bit": 1}, "area reserved: 3 pages in bits of 2^1 pages"),
+    ({"count": 3, "order_per_bit": 1}, ""),
+    ({"count": 3, "order_per_bit": 2}, "area reserved: 3 pages in bits of 2^2 pages"),
     ({"count": (1 << 28) + 1}, "areas of 268435457 pages, more than 268435456"),
 ])
 def test_areas_are_those_of_a_kernel_and_of_a_size_that_memory_holds(
