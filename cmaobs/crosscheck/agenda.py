@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What happened in an area, in the order of time, and the steps that began lately.
+"""What happened in an area, in the order of time.
 
 Every operation gives events: its frames and steps begin and end. Where a
 beginning and an end fall on the same nanosecond the beginning comes first, so
@@ -8,13 +8,11 @@ that they count as overlapping.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
-from cmaobs.crosscheck.plan import Flight, Step
-
-_LOG = 1024  # steps kept before those that no frame needs are cut off
+from cmaobs.crosscheck.plan import Flight
 
 Event = tuple[int, int, int, Any]
 
@@ -72,31 +70,3 @@ class Agenda:
             done += 1
             yield time, what, item
         self._events += events[done:]
-
-
-class Log:
-    """Steps in the order in which they began, as far back as anybody needs them."""
-
-    def __init__(self) -> None:
-        self._steps: list[Step] = []
-        self._base = 0
-
-    def add(self, step: Step) -> None:
-        """It begins."""
-        self._steps.append(step)
-
-    @property
-    def index(self) -> int:
-        """Of the step that begins next."""
-        return self._base + len(self._steps)
-
-    def since(self, index: int) -> list[Step]:
-        """Those from index on."""
-        return self._steps[index - self._base:]
-
-    def trim(self, needed: Iterable[int]) -> None:
-        """Cut off what is before all of the indices needed."""
-        first = min(needed, default=self.index)
-        if first == self.index or len(self._steps) > _LOG:
-            del self._steps[:first - self._base]
-            self._base = first

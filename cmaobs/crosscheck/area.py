@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from cmaobs.crosscheck import beginning, blame, ending, known, rest, rules
-from cmaobs.crosscheck.agenda import Agenda, Log, What
+from cmaobs.crosscheck.agenda import Agenda, What
 from cmaobs.crosscheck.batch import Batch
 from cmaobs.crosscheck.doubt import Doubts
 from cmaobs.crosscheck.force import Force
@@ -70,7 +70,6 @@ class Area:
         self._retell = retell
         self.doubts = Doubts()
         self._agenda = Agenda()
-        self._log = Log()
         self._frames: list[Frame] = []
         self._glance: Glance | None = None
         self._glances: list[Glance] = []  # that wait for the operations of their time to end
@@ -186,24 +185,22 @@ class Area:
             if what == What.STEP:
                 self.pages.begin(item)
                 self.doubts.begin(item)
-                self._log.add(item)
+                self._meet(item)
             elif what == What.STEP_END:
                 self.pages.end(item)
             elif what == What.FRAME:
-                beginning.note(self, item, self._frames, self._log.index)
+                beginning.note(self, item, self._frames)
                 self._frames.append(item)
             elif what == What.FRAME_END:
                 self._end(item)
             elif what == What.GLANCE:
                 self._glance = item
                 self.busy_until = max(self.busy_until, item.state.end_ns)
-                item.begin(self, self._log.index, {frame.flight for frame in self._frames})
+                item.begin(self, {frame.flight for frame in self._frames})
             elif what == What.GLANCE_END:
                 self._glance = None
-                item.end(self, self._log.since(item.index),
-                         {frame.flight for frame in self._frames})
+                item.end(self, {frame.flight for frame in self._frames})
                 self._glances.append(item)
-                self._trim()
                 self._tell_glances()
             else:
                 self.lose(item, told=True)
@@ -213,11 +210,17 @@ class Area:
         """Whether no operation is in flight as far as the sweep knows."""
         return not self._frames and self._glance is None and self.pages.quiet
 
+    def _meet(self, step: Step) -> None:
+        """A step begins during what is open."""
+        for frame in self._frames:
+            if frame.flight is not step.flight:
+                frame.others.add(step)
+        if self._glance is not None:
+            self._glance.meet(step)
+
     def _end(self, frame: Frame) -> None:
         self._frames.remove(frame)
-        view = rules.View.of(self.facts, self.policy, frame,
-                             self._log.since(frame.index))
-        self._trim()
+        view = rules.View.of(self.facts, self.policy, frame)
         if not frame.whole:
             ending.of_look(self, view)
             return
@@ -230,13 +233,6 @@ class Area:
             if not glance.flights:
                 self._glances.remove(glance)
                 glance.tell(self)
-
-    def _trim(self) -> None:
-        """Cut off steps that no frame needs any more."""
-        needed = [frame.index for frame in self._frames]
-        if self._glance is not None:
-            needed.append(self._glance.index)
-        self._log.trim(needed)
 
     def _blame(self, step: Step, pages: int, state: int, rule: str) -> None:
         if rule == "R5":

@@ -5,23 +5,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cmaobs.crosscheck.plan import DEFERRED, Frame, Look
+from cmaobs.crosscheck.plan import DEFERRED, Effects, Frame, Look
 from cmaobs.events import Kind
 
 if TYPE_CHECKING:
     from cmaobs.crosscheck.area import Area
 
 
-def note(area: Area, frame: Frame, others: list[Frame], index: int) -> None:
-    """others: frames that are open. index: of the step in the log that begins next."""
+def note(area: Area, frame: Frame, others: list[Frame]) -> None:
+    """others: frames that are open."""
     pages, flight = area.pages, frame.flight
     if frame.opens <= area.blind_until:
         flight.blind = True
     frame.maybe = pages.may[DEFERRED]
     frame.deferred = pages.deferred
     frame.clear, frame.set = pages.marks.clear, pages.marks.set
-    frame.opened = pages.open
-    frame.index = index
+    frame.others = Effects(pages.open)
+    frame.busy = frame.others.pages
     call = frame.call
     if call is not None and len(pages.extents):
         frame.one = pages.extents.one(call.pfn - area.facts.base_pfn, call.count,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cmaobs.crosscheck import rest
-from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE, Flight, Step
+from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE, Effects, Flight, Step
 from cmaobs.crosscheck.rules import Found, freed
 from cmaobs.runs import bits
 from cmaobs.state import AreaState
@@ -26,51 +26,45 @@ class Glance:
 
     def __init__(self, state: AreaState) -> None:
         self.state = state
-        self.index = self.set = self.clear = self.deferred = self.maybe = self.faults = 0
-        self.opened: tuple[Step, ...] = ()
+        self.set = self.clear = self.deferred = self.maybe = self.faults = 0
+        self.others = Effects()
         self.found: list[Found] = []
-        self.marked = 0
         self.flights: set[Flight] = set()
+        self._busy = 0  # pages of operations in flight
 
-    def begin(self, area: Area, index: int, flights: set[Flight]) -> None:
-        """index: of the first step in the area's log that may begin during the snapshot.
-
-        flights: operations in flight at its beginning.
-        """
-        self.flights = flights
+    def begin(self, area: Area, flights: set[Flight]) -> None:
+        """flights: operations in flight at its beginning."""
         pages = area.pages
-        self.index = index
         self.set, self.clear = pages.marks.set, pages.marks.clear
         self.deferred, self.maybe = pages.deferred, pages.may[DEFERRED]
-        self.opened = pages.open
+        self.others = Effects(pages.open)
+        self.flights = flights
         self.faults = area.faults
 
-    def end(self, area: Area, log: list[Step], flights: set[Flight]) -> None:
-        """Compare, and learn what was not known.
+    def meet(self, step: Step) -> None:
+        """A step begins during the snapshot."""
+        self.others.add(step)
+        self._have(step.flight)
 
-        log: steps that began during the snapshot. flights: operations in flight at its end.
-        """
-        marked = touched = moved = 0
-        for step in (*self.opened, *log):
-            marked |= step.bits
-            touched |= step.pages
-            if DEFERRED in (step.frm, step.to):
-                moved |= step.pages
-        self.marked = marked
+    def _have(self, flight: Flight) -> None:
+        self._busy |= freed(self.state.facts, [flight.operation.record, *flight.operation.calls])
+
+    def end(self, area: Area, flights: set[Flight]) -> None:
+        """Compare, and learn what was not known. flights: operations in flight at its end."""
         state = self.state
         if state.start_ns <= area.blind_until:
             area.pace.passed_over("lost records")
             self.set = self.clear = 0
             self.flights = set()
             return
-        busy = touched | marked
-        for flight in {*self.flights, *flights, *(step.flight for step in log)}:
-            busy |= freed(area.facts, [flight.operation.record, *flight.operation.calls])
+        touched, marked = self.others.pages, self.others.bits
+        for flight in {*self.flights, *flights}:
+            self._have(flight)
         self.flights = flights
         self.set &= ~marked
         self.clear &= ~marked
         low = (self.deferred & ~touched).bit_count()
-        high = (self.maybe & ~touched | moved).bit_count()
+        high = (self.maybe & ~touched | self.others.moved).bit_count()
         if state.defer_count is not None and area.known and area.drift is not None:
             value = state.defer_count - area.drift
             if not low <= value <= high:
@@ -80,11 +74,11 @@ class Glance:
             area.pace.compared(state, area.ended)
         elif (not (state.extents or state.defer_count or state.batch)
               and area.policy.flush_at_zero):
-            _learn(area, state, busy, marked)
+            _learn(area, state, self._busy | touched | marked, marked)
 
     def tell(self, area: Area) -> None:
         """The operations in flight then are over."""
-        area.settle(self.state, self.marked)
+        area.settle(self.state, self.others.bits)
         if area.faults > self.faults:
             return
         area.compared = self.state

@@ -25,11 +25,8 @@ def around_operation(area: Area, pages: int, flight: Flight) -> tuple[Known, Kno
     """Before: when the operation began. After: with what its records say it did."""
     frame = flight.whole
     record = flight.operation.record
-    touched = 0
-    for step in frame.opened:
-        touched |= step.pages
-    certain = area.pages.full & ~touched & ~frame.maybe
-    sets = [pages_of_bits(area.facts, frame.set) & certain, frame.deferred & ~touched,
+    certain = area.pages.full & ~frame.busy & ~frame.maybe
+    sets = [pages_of_bits(area.facts, frame.set) & certain, frame.deferred & ~frame.busy,
             pages_of_bits(area.facts, frame.clear) & certain]
     extents = None if frame.listed is None else _newest_first(area, frame.listed)
     window = _window(area, pages or _own(flight))

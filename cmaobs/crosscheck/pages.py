@@ -82,7 +82,7 @@ class Pages:
     @property
     def pieces(self) -> tuple[Piece, ...]:
         """The list. What is left of an extent that a step which waits has split may be anywhere."""
-        waiting = {step.flight for step, _ in self._kept if step.to == DEFERRED}
+        waiting = {step.flight.origin for step, _ in self._kept if step.to == DEFERRED}
         return tuple(piece._replace(until=_EVER) if piece.origin in waiting else piece
                      for piece in self.extents)
 
@@ -152,7 +152,8 @@ class Pages:
                 self.extents.remove(first, length, step.closes)
         elif step.to == DEFERRED:
             for first, length in runs(pages):
-                self.extents.add(first, length, None if step.flight.vague else step.flight,
+                self.extents.add(first, length,
+                                 None if step.flight.vague else step.flight.origin,
                                  step.opens, step.closes)
 
     def _move(self, pages: int, to: int) -> None:
@@ -193,8 +194,8 @@ class Pages:
         for step in steps:
             for first, length in runs(step.pages) if step.to == DEFERRED else ():
                 if step.flight.vague:
-                    self.extents.blur(first, length, step.flight)
-                self.extents.split(first, length, step.flight, self.now)
+                    self.extents.blur(first, length, step.flight.origin)
+                self.extents.split(first, length, step.flight.origin, self.now)
 
     def _order(self, pages: int, steps: list[Step]) -> None:
         if any(step.flight.blind for step in steps):
@@ -245,7 +246,7 @@ class Pages:
         certain = all(s is last or s.hi < last.lo for s in listing)
         for step in () if certain else listing:
             step.flight.vague = True
-        origin = None if last.flight.vague else last.flight
+        origin = None if last.flight.vague else last.flight.origin
         since = last.opens if certain else min(s.opens for s in listing)
         until = last.closes if certain else max(s.closes for s in listing)
         for first, length in runs(pages):

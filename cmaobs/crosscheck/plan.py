@@ -9,6 +9,7 @@ the area's first.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 
 from cmaobs.crosscheck.extents import Piece
@@ -44,6 +45,29 @@ class Step:
         self.sets = sets
 
 
+class Effects:
+    """What some steps may have had an effect on: pages, bits, and as moved those of the pages that
+    came to the list or left it.
+
+    Sums, since what kept the steps would keep their operations, and through them all that these
+    overlapped with.
+    """
+
+    __slots__ = ("bits", "moved", "pages")
+
+    def __init__(self, steps: Iterable[Step] = ()) -> None:
+        self.pages = self.moved = self.bits = 0
+        for step in steps:
+            self.add(step)
+
+    def add(self, step: Step) -> None:
+        """One more."""
+        self.pages |= step.pages
+        self.bits |= step.bits
+        if DEFERRED in (step.frm, step.to):
+            self.moved |= step.pages
+
+
 class Look(Enum):
     """What an operation looked at the area for, during a frame."""
 
@@ -59,12 +83,13 @@ class Frame:
 
     call: the contig call that followed an allocation's search. before: bits
     that the search before this one had set. start: granule the search began at.
-    alone: of a whole operation, no other was in flight with it. listed: of a whole operation, the
-    extents when it began, in no order; None where they are too many.
+    busy: pages of steps that were open when it began. others: the effects of these, and of what
+    others began since. alone: of a whole operation, no other was in flight with it. listed: of a
+    whole operation, the extents when it began, in no order; None where they are too many.
     """
 
-    __slots__ = ("alone", "batches", "before", "call", "clear", "closes", "deferred", "flight",
-                 "frees", "hit", "index", "listed", "look", "maybe", "one", "opened", "opens",
+    __slots__ = ("alone", "batches", "before", "busy", "call", "clear", "closes", "deferred",
+                 "flight", "frees", "hit", "listed", "look", "maybe", "one", "opens", "others",
                  "pieces", "set", "start", "whole")
 
     def __init__(self, flight: Flight, opens: int, closes: int, look: Look) -> None:
@@ -78,8 +103,8 @@ class Frame:
         self.hit = False
         self.before = 0
         self.start = 0
-        self.deferred = self.maybe = self.clear = self.set = self.index = 0
-        self.opened: tuple[Step, ...] = ()
+        self.deferred = self.maybe = self.clear = self.set = self.busy = 0
+        self.others = Effects()
         self.one: bool | None = None
         self.batches: set[int] | None = None
         self.pieces: tuple[Piece, ...] = ()
@@ -91,14 +116,16 @@ class Flight:
     """An operation with its steps and frames.
 
     fault: (rule, expected, observed) where the records contradict the rules by themselves.
-    vague: of a release, which of its pages lie in the extent it made is not certain.
+    vague: of a release, which of its pages lie in the extent it made is not certain. origin: of
+    that extent, and of what is left of it.
     """
 
-    __slots__ = ("blind", "fault", "frames", "operation", "steps", "vague", "whole")
+    __slots__ = ("blind", "fault", "frames", "operation", "origin", "steps", "vague", "whole")
 
     def __init__(self, operation: Operation, facts: AreaFacts, limit: int) -> None:
         record = operation.record
         self.operation = operation
+        self.origin = object()
         self.steps: list[Step] = []
         self.frames: list[Frame] = []
         self.fault: tuple[str, str, str] | None = None

@@ -20,6 +20,8 @@ from cmaobs.runs import bits, union
 if TYPE_CHECKING:
     from cmaobs.crosscheck.area import Area
 
+_AT_ONCE = 64  # operations that are handed over together
+
 
 class Ride:
     """Moves an area's operations along."""
@@ -74,12 +76,12 @@ class Ride:
         area = self._area
         while area.busy_until:
             self.alight()
-            if begun := self._lane.begun(self._index, area.busy_until):
-                # Whatever began before is here then: judged at once, it need not wait for the end
-                # of a chain that may be as long as what comes between two readings.
-                until = min(area.busy_until, watermark)
+            until = min(area.busy_until, max(watermark - 1, 0))
+            if begun := self._lane.begun(self._index, until):
+                # Whatever began before the next is here then: judged at once, it need not wait for
+                # the end of a chain that may be as long as what comes between two readings.
                 self._hand_over(begun)
-                area.judge(until)
+                area.judge(min(until, self._lane.next_ns(self._index)))
             elif area.busy_until >= watermark:
                 area.judge(watermark)
                 return False
@@ -91,8 +93,9 @@ class Ride:
         return True
 
     def _hand_over(self, count: int) -> None:
+        """The first of so many; _close() goes on with what overlaps."""
         self.alight()
-        for operation in self._lane.take(self._index, count):
+        for operation in self._lane.take(self._index, min(count, _AT_ONCE)):
             self._area.add(operation, 0)
 
     def _credit(self, explained: int, crowded: int, granted: int, refused: int,
@@ -112,9 +115,9 @@ class Ride:
         """Give the lane the state, if all of it is certain."""
         area, pages = self._area, self._area.pages
         held = pages.may[ALLOCATED]
+        batch = area.batch.value if area.policy.deferral else 0
         certain = (self._fits and area.known and area.still and area.drift == 0
-                   and area.batch.value is not None
-                   and (area.policy.deferral or not area.batch.value)
+                   and batch is not None
                    and not area.policy.by_extent and not area.policy.own
                    and not (pages.unknown or pages.taint or area.twice or area.empty
                             or area.left_over)
@@ -125,8 +128,8 @@ class Ride:
                             max(piece.since, 0), max(piece.until, 0))
                   for i, piece in enumerate(pages.extents, 1)]
         words = -(-area.facts.count // 64)
-        assert area.batch.value is not None
-        self._lane.load(self._index, held.to_bytes(words * 8, "little"), pieces, area.batch.value)
+        assert batch is not None
+        self._lane.load(self._index, held.to_bytes(words * 8, "little"), pieces, batch)
         self._riding = True
         return True
 

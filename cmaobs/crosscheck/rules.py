@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cmaobs.crosscheck import by_extent
-from cmaobs.crosscheck.plan import DEFERRED, Frame, Step, inside, pages_of
+from cmaobs.crosscheck.plan import DEFERRED, Frame, inside, pages_of
 from cmaobs.events import SHRINK_EMPTY, SILENT, Kind, Path, Record
 from cmaobs.model import Policy, granules, lowest
 from cmaobs.runs import bits, runs
@@ -39,27 +39,15 @@ class View(NamedTuple):
     must: int
 
     @classmethod
-    def of(cls, facts: AreaFacts, policy: Policy, frame: Frame, log: list[Step]) -> View:
-        """log: steps that began during the frame."""
-        touched = moved = marked = 0
-        for step in frame.opened:
-            touched |= step.pages
-            marked |= step.bits
-            if DEFERRED in (step.frm, step.to):
-                moved |= step.pages
-        flight = frame.flight
+    def of(cls, facts: AreaFacts, policy: Policy, frame: Frame) -> View:
+        """When the frame is over."""
+        others = frame.others
         own = 0
-        for step in flight.steps:
+        for step in frame.flight.steps:
             if DEFERRED in (step.frm, step.to):
                 own |= step.pages
-        for step in log:
-            if step.flight is not flight:
-                touched |= step.pages
-                marked |= step.bits
-                if DEFERRED in (step.frm, step.to):
-                    moved |= step.pages
-        moved |= own & touched
-        return cls(facts, policy, frame, touched, moved, marked, frame.deferred & ~touched)
+        return cls(facts, policy, frame, others.pages, others.moved | own & others.pages,
+                   others.bits, frame.deferred & ~others.pages)
 
     @property
     def record(self) -> Record:

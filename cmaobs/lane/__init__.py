@@ -158,6 +158,10 @@ class Lane:
         """Of those, how many began at until_ns or before."""
         return int(self._lib.lane_begun(self._lane, index, min(until_ns, _FAR)))
 
+    def next_ns(self, index: int) -> int:
+        """When the first of them began; later than any time where there is none."""
+        return int(self._lib.lane_next_ns(self._lane, index))
+
     def take(self, index: int, count: int = _FAR) -> list[Operation]:
         """The first operations that wait; they are no longer the lane's."""
         room = int(self._lib.lane_size(self._lane, index, count))

@@ -189,6 +189,13 @@ uint64_t lane_begun(struct lane *lane, uint32_t index, uint64_t until_ns)
 	return i - a->head;
 }
 
+uint64_t lane_next_ns(struct lane *lane, uint32_t index)
+{
+	const struct area *a = sorted(lane, index);
+
+	return a->head < a->tail ? a->ops[a->head].r.start_ns : UINT64_MAX;
+}
+
 uint64_t lane_size(struct lane *lane, uint32_t index, uint64_t operations)
 {
 	const struct area *a = sorted(lane, index);

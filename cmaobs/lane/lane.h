@@ -70,8 +70,9 @@ void lane_run(struct lane *lane, uint32_t index, uint64_t until_ns, int known,
 void lane_passed(struct lane *lane, uint64_t watermark_ns);
 
 uint64_t lane_waiting(struct lane *lane, uint32_t index);
-/* Of those, how many began at until_ns or before. */
+/* Of those, how many began at until_ns or before; and when the first began. UINT64_MAX: none. */
 uint64_t lane_begun(struct lane *lane, uint32_t index, uint64_t until_ns);
+uint64_t lane_next_ns(struct lane *lane, uint32_t index);
 /*
  * Take out the records of the first operations, each after its calls. Returns
  * records written, or 0 where they are more than room. lane_calls(): those of

@@ -7,16 +7,20 @@ reference.load.run(seed, ...) makes that history again.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
+from random import Random
 
 import pytest
 from reference.defects import hunt
-from reference.load import run
+from reference.kernel import Kernel
+from reference.load import Crew, Watch, facts, job, run
 from reference.small import compare
 from reference.ways import WAYS
 
 from cmaobs.crosscheck import Checker
+from cmaobs.crosscheck.plan import Flight
 from cmaobs.model import PLAIN, RFC, Policy
 from cmaobs.verdict import Outcome
 
@@ -130,14 +134,32 @@ def test_defects_are_caught_among_threads(defect: str, share: float) -> None:
     assert found.caught >= share * found.made
 
 
-def test_long_histories_stay_bounded() -> None:
-    checker, kernel = run(7, 8, 20_000, deliver=200)
-    assert checker.verdict().outcome is Outcome.AGREE
-    area = checker._areas[0]
-    assert len(area._log._steps) < 4096
-    assert len(area._agenda._events) < 100
-    assert not area.pages._kept
-    assert len(area.pages.extents) <= kernel.facts.count
+@pytest.mark.parametrize("policy", [RFC, PLAIN], ids=["rfc", "plain"])
+@pytest.mark.parametrize("raw", [True, False], ids=["raw", "joined"])
+def test_what_is_over_is_forgotten(raw: bool, policy: Policy) -> None:
+    """Something is always in flight, so that all operations hang together by overlapping."""
+    random = Random(7)
+    kernel = Kernel(facts(), random, 2 if policy.deferral else 0)
+    kernel.batch_writable = policy.deferral
+    watch = Watch(kernel, policy, raw=raw)
+    watch.read()
+    area = watch.checker._areas[0]
+    for step, _ in enumerate(Crew(kernel, random, 8).steps(10_000, job, 4)):
+        if step % 50 == 0:
+            watch.hand_over()
+        if step % 200 == 0:
+            watch.read()
+        if step % 10_000 == 9_999:
+            gc.collect()
+            alive = [one for one in gc.get_objects() if isinstance(one, Flight)]
+            assert len(alive) < 200, step
+            assert len(area._agenda._events) < 500
+            assert len(area.pages._kept) < 200
+    assert step > 50_000
+    watch.hand_over()
+    verdict = watch.checker.verdict()
+    assert verdict.outcome is not Outcome.DIVERGE, verdict
+    assert area.ended > 9_000
 
 
 def test_the_rules_that_a_policy_does_not_touch_still_hold() -> None:
