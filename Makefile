@@ -17,7 +17,7 @@ GUEST := $(DEVICE) --append "cma_defer_batch=64 cma_test_areas=camera:16M,codec:
 .PHONY: help run test demo docs setup setup-test setup-matrix kernel lint test-unit test-page test-lane \
 	setup-arm64 test-arm64 test-vm test-device test-plain test-matrix test-defects test-defects-debug test-owner test-users \
 	test-system \
-	check-kernel test-faults setup-package package test-package soak-debug soak-model setup-bench bench bench-scrape report bench-check \
+	check-kernel test-faults setup-package package test-package soak-debug soak-model setup-bench bench bench-scrape report bench-check bench-losses \
 	whatif-check bench-whatif bench-day soak soak-serve clean
 
 help:
@@ -196,6 +196,13 @@ bench-check: setup-test
 	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel $(DEVICE) \
 		--append "cma_defer_batch=64" -- $(PYTHON) tests/bench/checking.py device build/bench-check
 	@$(PYTHON) tests/bench/checking.py table build/bench-check
+
+## make bench-losses  what serve and check lose in a minute at the highest rate that the device can make; SECONDS=N
+bench-losses: setup-test
+	@mkdir -p build/bench-check && $(CC) -O2 -Wall -o build/bench-check/spin tests/bench/spin.c
+	@kernel=$$(deploy/kernel/build) && CMAOBS_KERNEL=$$kernel $(DEVICE) --timeout 3600 \
+		--append "cma_defer_batch=64" -- env PYTHONPATH=.:tests $(PYTHON) -m bench.losing \
+		build/bench-check/spin $(or $(SECONDS),60)
 
 ## make whatif-check  what whatif foretells, against what the device then does; SEED=N LOADS="NAME..." WHATIF=FILE writes the table, FIGURES=FILE the figures
 whatif-check: setup-test

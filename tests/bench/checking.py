@@ -87,7 +87,7 @@ def spin(program: Path, load: Load, tasks: int) -> subprocess.Popen[str]:
     BATCH.write_text("0")
     BATCH.write_text(str(load.batch))
     rounds = load.rounds * max(TASKS) // tasks
-    return subprocess.Popen([program, str(AREA), str(tasks), str(rounds), *load.sizes],
+    return subprocess.Popen([program, str(AREA), str(tasks), str(rounds), "0", *load.sizes],
                             stdout=subprocess.PIPE, text=True)
 
 

@@ -2,8 +2,8 @@
 /*
  * As many operations as the kernel can make: TASKS processes that each
  * allocate blocks of the given sizes through debugfs and release them, ROUNDS
- * times over. Prints operations, and nanoseconds from the first task's start
- * to the last one's end.
+ * times over, and sleep PAUSE ns after each. Prints operations, and
+ * nanoseconds from the first task's start to the last one's end.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,8 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static int spin(const char *dir, long rounds, char **sizes, int n)
+static int spin(const char *dir, long rounds, long pause, char **sizes, int n)
 {
+	struct timespec rest = {pause / 1000000000, pause % 1000000000};
 	char path[256];
 	int alloc, release;
 
@@ -31,6 +32,8 @@ static int spin(const char *dir, long rounds, char **sizes, int n)
 		for (int i = n; i--;)
 			if (write(release, sizes[i], strlen(sizes[i])) < 0)
 				return 1;
+		if (pause)
+			nanosleep(&rest, NULL);
 	}
 	return 0;
 }
@@ -47,14 +50,15 @@ int main(int argc, char **argv)
 {
 	int failed = 0, status;
 	long long began;
-	long tasks, rounds;
+	long tasks, rounds, pause;
 
-	if (argc < 5) {
-		fprintf(stderr, "usage: spin DIRECTORY TASKS ROUNDS SIZE...\n");
+	if (argc < 6) {
+		fprintf(stderr, "usage: spin DIRECTORY TASKS ROUNDS PAUSE SIZE...\n");
 		return 2;
 	}
 	tasks = atol(argv[2]);
 	rounds = atol(argv[3]);
+	pause = atol(argv[4]);
 	began = now_ns();
 	for (long i = 0; i < tasks; i++) {
 		pid_t pid = fork();
@@ -62,10 +66,10 @@ int main(int argc, char **argv)
 		if (pid < 0)
 			return 1;
 		if (!pid)
-			_exit(spin(argv[1], rounds, argv + 4, argc - 4));
+			_exit(spin(argv[1], rounds, pause, argv + 5, argc - 5));
 	}
 	while (wait(&status) > 0)
 		failed |= status;
-	printf("%ld %lld\n", 2 * tasks * rounds * (argc - 4), now_ns() - began);
+	printf("%ld %lld\n", 2 * tasks * rounds * (argc - 5), now_ns() - began);
 	return failed ? 1 : 0;
 }
