@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cmaobs.crosscheck.area import Area
 
 HOLD_NS = 2_000_000_000
-_MOST = 16
+_MOST = 16  # the oldest: what comes later follows from them
 
 
 class Doubt:
@@ -84,9 +84,10 @@ class Doubts:
 
     def note(self, area: Area, divergence: Divergence, pages: int, flight: Flight) -> None:
         """A divergence of an operation on pages that are still as they were known."""
-        if not pages:
+        self._open = [doubt for doubt in self._open
+                      if area.clean_ns < doubt.divergence.at_ns + HOLD_NS]
+        if not pages or len(self._open) == _MOST:
             return
-        del self._open[:-_MOST]
         if divergence.rule == "R4":
             marks = area.pages.marks.clear & _granules(area, pages)
             if marks and (keepers := list(blame.keepers(area, pages))):
@@ -104,8 +105,7 @@ class Doubts:
         """What a later step has to do with tells nothing of before."""
         for doubt in self._open[:]:
             doubt.marks &= ~step.bits
-            if step.pages & doubt.listed:
-                doubt.listed = 0
+            doubt.listed &= ~step.pages
             if not doubt.marks | doubt.listed:
                 self._open.remove(doubt)
 

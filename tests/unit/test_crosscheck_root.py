@@ -106,6 +106,23 @@ def test_a_miss_since_the_extent_was_listed_short() -> None:
     assert (found.rule, found.pages) == ("R2", ((0x100f, 1),)), str(found)
 
 
+def test_it_is_not_crowded_out_by_what_follows() -> None:
+    """Releases of three pages are listed a page short; allocations between them flush each."""
+    kernel, watch = start(0, 128)
+    firsts = range(0x1000, 0x1050, 4)
+    made = alone(kernel, *(kernel.alloc(1, pages, 0) for _ in firsts for pages in (1, 3)),
+                 *(kernel.release(1, first, 1) for first in firsts), kernel.set_batch(1, 1))
+    for first in firsts:
+        made += alone(kernel, kernel.release(1, first + 1, 3))
+        kernel.extents[:] = [(first + 1, 2)]
+        made += alone(kernel, kernel.alloc(1, 1, 2))
+    push(watch, made)
+    assert watch.checker.stats["suspicions"] >= len(firsts)
+    settle(watch)
+    found, *_ = watch.checker.verdict().divergences
+    assert (found.rule, found.pages) == ("R2", ((0x1003, 1),)), str(found)
+
+
 def test_nobody_waits_for_ever() -> None:
     kernel, watch = left_out("head-dropped")
     for _ in range(2):
