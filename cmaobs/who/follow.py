@@ -58,8 +58,11 @@ class Holders:
 _Who = tuple[int, int, bytes, int]
 """tgid, flags, comm and stack of a record."""
 
-_Event = tuple[int, int, int, int, _Who | None, str]
-"""When it counts; first pfn, pages and pages asked for; who asked, None for a release; an errno."""
+_Event = tuple[int, int, int, int, Caller | None, str]
+"""When it counts; first pfn, pages and pages asked for; who asked, None for a release; an errno.
+
+Seconds of them may wait for a reading: a caller is one object for all that it asked for.
+"""
 
 _AT = itemgetter(0)
 
@@ -133,7 +136,7 @@ class Follower:
             for values in _FIELDS.iter_unpack(data):
                 if values[_KIND] in (Kind.ALLOC, Kind.RELEASE):
                     area = areas.get(values[_AREA])
-                    event = area and _event(area.facts, *values)
+                    event = area and self._event(area.facts, *values)
                     if area is not None and event:
                         area.waiting.append(event)
         self._data.clear()
@@ -141,14 +144,42 @@ class Follower:
         for area in areas.values():
             area.waiting.sort(key=_AT)  # stable: what came first stays first
 
+    def _event(self, facts: AreaFacts, start_ns: int, end_ns: int, pfn: int, count: int,
+               ret: int, tgid: int, kind: int, path: int, _area: int, flags: int, comm: bytes,
+               stack: int) -> _Event | None:
+        """A record whose pages change hands, or an allocation that failed; None for any other.
+
+        The pages are those whose bits an allocation sets and a release clears: whole
+        1 << order_per_bit (mm/cma.c: cma_bitmap_pages_to_bits() rounds the count up).
+        """
+        if kind == Kind.ALLOC:
+            if path not in (Path.FAILED, Path.HIT, Path.CONTIG):
+                return None
+            at_ns, who = end_ns, (tgid, flags, comm, stack)
+            caller = self._callers.get(who) or self._caller(who)
+            if path == Path.FAILED:
+                return at_ns, 0, 0, 0, caller, _ERRNO.get(ret, "other")
+            if not pfn:  # this kernel does not tell it; see plan.py on mem_section
+                return at_ns, 0, 0, count, caller, ""
+        else:
+            at_ns, caller = start_ns, None
+            if path == Path.REJECTED:
+                return None
+        first = pfn - facts.base_pfn
+        if count < 1 or first < 0 or (first + count > facts.count and not facts.holds(pfn, count)):
+            return None
+        if facts.order_per_bit:
+            mask = (1 << facts.order_per_bit) - 1
+            return at_ns, pfn - (first & mask), count + mask & ~mask, count, caller, ""
+        return at_ns, pfn, count, count, caller, ""
+
     def _apply(self, area: _Area, until_ns: int) -> None:
         done = bisect_right(area.waiting, until_ns, key=_AT)
         asked: dict[Caller, Counter[str]] = {}
-        for at_ns, pfn, pages, count, who, failure in area.waiting[:done]:
-            if who is None:
+        for at_ns, pfn, pages, count, caller, failure in area.waiting[:done]:
+            if caller is None:
                 area.book.give(pfn, pages, at_ns)
                 continue
-            caller = self._callers.get(who) or self._caller(who)
             counter = asked.get(caller)
             if counter is None:
                 counter = asked[caller] = Counter()
@@ -209,32 +240,3 @@ def _overlap(runs: Sequence[Run], one: Owned) -> Iterator[Run]:
             yield begin, end - begin
         elif pfn >= end:
             break
-
-
-def _event(facts: AreaFacts, start_ns: int, end_ns: int, pfn: int, count: int, ret: int,
-           tgid: int, kind: int, path: int, _area: int, flags: int, comm: bytes,
-           stack: int) -> _Event | None:
-    """A record whose pages change hands, or an allocation that failed; None for any other.
-
-    The pages are those whose bits an allocation sets and a release clears: whole 1 << order_per_bit
-    (mm/cma.c: cma_bitmap_pages_to_bits() rounds the count up).
-    """
-    if kind == Kind.ALLOC:
-        at_ns, who = end_ns, (tgid, flags, comm, stack)
-        if path == Path.FAILED:
-            return at_ns, 0, 0, 0, who, _ERRNO.get(ret, "other")
-        if path not in (Path.HIT, Path.CONTIG):
-            return None
-        if not pfn:  # this kernel does not tell it; see plan.py on mem_section
-            return at_ns, 0, 0, count, who, ""
-    else:
-        at_ns, who = start_ns, None
-        if path == Path.REJECTED:
-            return None
-    first = pfn - facts.base_pfn
-    if count < 1 or first < 0 or (first + count > facts.count and not facts.holds(pfn, count)):
-        return None
-    if facts.order_per_bit:
-        mask = (1 << facts.order_per_bit) - 1
-        return at_ns, pfn - (first & mask), count + mask & ~mask, count, who, ""
-    return at_ns, pfn, count, count, who, ""
