@@ -26,7 +26,7 @@ from cmaobs.verdict import Divergence
 if TYPE_CHECKING:
     from cmaobs.crosscheck.area import Area
 
-HOLD_NS = 2_000_000_000
+HOLD_NS = 5_000_000_000
 _MOST = 16  # the oldest: what comes later follows from them
 
 
