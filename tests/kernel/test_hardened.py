@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernel.test_faults import exactly
-from kernel.tools import WAYS, Area, Serve
+from kernel.tools import WAYS, Area, Serve, written
 
 pytestmark = pytest.mark.kernel
 HARDEN = Path("/proc/sys/net/core/bpf_jit_harden")
@@ -18,10 +18,8 @@ HARDEN = Path("/proc/sys/net/core/bpf_jit_harden")
 @pytest.fixture
 def hardened() -> Iterator[None]:
     """For every user, root too: Documentation/admin-guide/sysctl/net.rst."""
-    before = HARDEN.read_text()
-    HARDEN.write_text("2")
-    yield
-    HARDEN.write_text(before)
+    with written(HARDEN, "2"):
+        yield
 
 
 @pytest.mark.parametrize("attach", WAYS)

@@ -17,7 +17,7 @@ import pytest
 
 from kernel.test_faults import allocations, exactly
 from kernel.test_killed import kprobes, programs
-from kernel.tools import CMAOBS, Area, Serve, cli, key_of, load, wait_for
+from kernel.tools import CMAOBS, Area, Serve, cli, key_of, load, wait_for, written
 
 pytestmark = [pytest.mark.kernel, pytest.mark.patched("faults")]
 POWER = Path("/sys/power")
@@ -46,10 +46,8 @@ def oopses() -> int:
 @pytest.fixture
 def oopses_are_survived() -> Iterator[None]:
     """The device takes an oops for its end otherwise."""
-    before = PANIC.read_text()
-    PANIC.write_text("0")
-    yield
-    PANIC.write_text(before)
+    with written(PANIC, "0"):
+        yield
 
 
 def test_tasks_are_frozen_and_thawed(area: Area, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from kernel.test_faults import exactly
 from kernel.test_killed import kprobes, programs
-from kernel.tools import CMAOBS, PATIENCE_S, Area, Serve, cli, load, vmstat, wait_for
+from kernel.tools import CMAOBS, PATIENCE_S, Area, Serve, cli, load, vmstat, wait_for, written
 
 pytestmark = [pytest.mark.kernel, pytest.mark.long]
 BITE = 1 << 20  # bytes
@@ -24,11 +24,8 @@ EATS = f"held = []\nwhile True: held.append(bytearray(b'x') * {BITE << 3})"
 @pytest.fixture
 def last_of_all() -> Iterator[None]:
     """The kernel kills everybody else for memory before this process."""
-    score = Path("/proc/self/oom_score_adj")
-    before = score.read_text()
-    score.write_text("-900")
-    yield
-    score.write_text(before)
+    with written(Path("/proc/self/oom_score_adj"), "-900"):
+        yield
 
 
 def test_another_process_is_killed_for_memory(area: Area, serve: Serve) -> None:

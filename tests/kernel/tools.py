@@ -15,7 +15,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -42,6 +43,17 @@ def wait_for(what: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:
         assert time.monotonic() < deadline, f"{what} is still not true after {timeout_s} s"
         time.sleep(0.2)
     return value
+
+
+@contextmanager
+def written(path: Path, text: str) -> Iterator[None]:
+    """A setting of the kernel, until the end."""
+    before = path.read_text()
+    path.write_text(text)
+    try:
+        yield
+    finally:
+        path.write_text(before)
 
 
 def vmstat() -> Mapping[str, int]:
