@@ -15,10 +15,11 @@ from cmaobs.crosscheck.agenda import Agenda, What
 from cmaobs.crosscheck.batch import Batch
 from cmaobs.crosscheck.doubt import Doubts
 from cmaobs.crosscheck.force import Force
+from cmaobs.crosscheck.frame import DEFERRED, STATES, Frame, Step
 from cmaobs.crosscheck.glance import Glance
 from cmaobs.crosscheck.pace import Pace
 from cmaobs.crosscheck.pages import Pages
-from cmaobs.crosscheck.plan import DEFERRED, STATES, Flight, Frame, Step
+from cmaobs.crosscheck.plan import Flight
 from cmaobs.crosscheck.ride import Ride
 from cmaobs.events import Kind, Operation
 from cmaobs.lane import Lane

@@ -6,7 +6,8 @@ It is written by operations of its own, and read at the return of every other.
 
 from __future__ import annotations
 
-from cmaobs.crosscheck.plan import Flight, Frame
+from cmaobs.crosscheck.frame import Frame
+from cmaobs.crosscheck.plan import Flight
 from cmaobs.events import Kind
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cmaobs.crosscheck.plan import DEFERRED, Effects, Frame, Look
+from cmaobs.crosscheck.frame import DEFERRED, Effects, Frame, Look
 from cmaobs.events import Kind
 
 if TYPE_CHECKING:

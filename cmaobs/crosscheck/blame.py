@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmaobs.crosscheck import rules
-from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE, Flight, Step, pages_of
+from cmaobs.crosscheck.frame import ALLOCATED, DEFERRED, FREE, Step
+from cmaobs.crosscheck.plan import Flight, pages_of
 from cmaobs.events import Kind, Operation, Path
 from cmaobs.state import AreaFacts
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cmaobs.crosscheck.plan import Step
+from cmaobs.crosscheck.frame import Step
 
 
 class Order(NamedTuple):

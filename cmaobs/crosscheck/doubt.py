@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from cmaobs.crosscheck import blame, rules
 from cmaobs.crosscheck.blame import Root
-from cmaobs.crosscheck.plan import Flight, Step
+from cmaobs.crosscheck.frame import Step
+from cmaobs.crosscheck.plan import Flight
 from cmaobs.crosscheck.rest import bitmap
 from cmaobs.events import Kind
 from cmaobs.model import granules

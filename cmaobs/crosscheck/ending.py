@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from cmaobs.crosscheck import blame, rules, shrinker
-from cmaobs.crosscheck.plan import Flight, Look
+from cmaobs.crosscheck.frame import Look
+from cmaobs.crosscheck.plan import Flight
 from cmaobs.crosscheck.rules import Found, View
 from cmaobs.events import Kind, Path
 

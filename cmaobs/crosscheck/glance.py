@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cmaobs.crosscheck import rest
-from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE, Effects, Flight, Step
+from cmaobs.crosscheck.frame import ALLOCATED, DEFERRED, FREE, Effects, Step
+from cmaobs.crosscheck.plan import Flight
 from cmaobs.crosscheck.rules import Found, freed
 from cmaobs.runs import bits
 from cmaobs.state import AreaState

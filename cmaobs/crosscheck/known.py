@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cmaobs.crosscheck.extents import Piece
-from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE, STATES, Flight
+from cmaobs.crosscheck.frame import ALLOCATED, DEFERRED, FREE, STATES
+from cmaobs.crosscheck.plan import Flight
 from cmaobs.crosscheck.rules import pages_of_bits
 from cmaobs.runs import Run, bits, runs, union
 from cmaobs.verdict import Known

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cmaobs.crosscheck.plan import Step
+from cmaobs.crosscheck.frame import Step
 
 
 class Marks:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 from cmaobs.crosscheck.chain import Order, arrange
 from cmaobs.crosscheck.extents import Extents, Piece
+from cmaobs.crosscheck.frame import ALLOCATED, DEFERRED, FREE, Step
 from cmaobs.crosscheck.marks import Marks
-from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE, Step
 from cmaobs.model import Policy
 from cmaobs.runs import bits, runs
 from cmaobs.state import AreaFacts

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cmaobs.crosscheck import blame
-from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE
+from cmaobs.crosscheck.frame import ALLOCATED, DEFERRED, FREE
 from cmaobs.crosscheck.rules import Found, pages_of_bits
 from cmaobs.runs import bits, union
 from cmaobs.state import AreaState

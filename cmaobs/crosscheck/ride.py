@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cmaobs.crosscheck.extents import Piece
-from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE
+from cmaobs.crosscheck.frame import ALLOCATED, DEFERRED, FREE
 from cmaobs.events import Operation
 from cmaobs.lane import Lane
 from cmaobs.lane import Piece as LanePiece

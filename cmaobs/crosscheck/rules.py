@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cmaobs.crosscheck import by_extent
-from cmaobs.crosscheck.plan import DEFERRED, Frame, inside, pages_of
+from cmaobs.crosscheck.frame import DEFERRED, Frame
+from cmaobs.crosscheck.plan import inside, pages_of
 from cmaobs.events import SHRINK_EMPTY, SILENT, Kind, Path, Record
 from cmaobs.model import Policy, granules, lowest
 from cmaobs.runs import bits, runs

@@ -8,7 +8,8 @@ from random import Random
 from typing import cast
 
 from cmaobs.crosscheck.chain import arrange
-from cmaobs.crosscheck.plan import ALLOCATED, DEFERRED, FREE, Flight, Step
+from cmaobs.crosscheck.frame import ALLOCATED, DEFERRED, FREE, Step
+from cmaobs.crosscheck.plan import Flight
 
 NOBODY = cast(Flight, None)
 
