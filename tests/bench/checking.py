@@ -100,11 +100,12 @@ def rate(process: subprocess.Popen[str]) -> float:
     return operations * 1e9 / nanoseconds
 
 
-def observed(session: Session, program: Path, load: Load, tasks: int) -> tuple[Kept, float]:
+def observed(program: Path, load: Load, tasks: int) -> tuple[Kept, float]:
     """What was seen of the load from rest to rest, and operations a second."""
+    BATCH.write_text("0")
+    session = Session(Options(attach="fentry", reading_s=0.5, ring_pages=RING_PAGES))
     kept = Kept(session)
     process = None
-    BATCH.write_text("0")
     for step in session.steps():
         kept.kept.append(step)
         if process is None and isinstance(step, Reading):
@@ -113,6 +114,7 @@ def observed(session: Session, program: Path, load: Load, tasks: int) -> tuple[K
             break
     assert process is not None
     kept.kept += session.finish()
+    session.close()
     readings = [step for step in kept.kept if isinstance(step, Reading)]
     if readings[-1].losses.total != readings[0].losses.total:
         raise RuntimeError(f"records were lost: {readings[-1].losses}")
@@ -124,13 +126,8 @@ def device(out: Path) -> None:
     program = out / "spin"
     cases = [(load, tasks) for load in LOADS for tasks in TASKS]
     alone = [rate(spin(program, load, tasks)) for load, tasks in cases]
-    session = Session(Options(attach="fentry", reading_s=0.5, ring_pages=RING_PAGES))
     rows = []
-    kept = []
-    for load, tasks in cases:
-        kept.append(observed(session, program, load, tasks))
-        BATCH.write_text("0")
-    session.close()
+    kept = [observed(program, load, tasks) for load, tasks in cases]
     for number, ((load, tasks), (seen, while_seen)) in enumerate(zip(cases, kept, strict=True)):
         file = out / f"{number}.cmarec"
         with RecordingWriter(str(file), seen.identity, seen.areas) as writer:
