@@ -9,7 +9,7 @@ has a depth. Those of several CPUs do so nearly, since a program reads the clock
 
 from __future__ import annotations
 
-from cmaobs import wire
+from cmaobs import lane, wire
 from cmaobs.events import RECORD
 
 _END = wire.offset("cmaobs_record", "end_ns") // 8
@@ -24,9 +24,14 @@ class Clock:
     def __init__(self) -> None:
         self.latest_ns = 0
         self._last: dict[int, int] = {}  # by CPU
+        self._ends = None if lane.missing() else lane.Ends()
 
     def went_back(self, data: bytes) -> bool:
         """Whether it did between whole structs cmaobs_record, which came in this order."""
+        if self._ends is not None:
+            back = self._ends.went_back(data, _SLACK_NS)
+            self.latest_ns = self._ends.latest_ns
+            return back
         view = memoryview(data)
         ends = view.cast("Q")[_END::RECORD.size // 8].tolist()
         cpus = view.cast("H")[_CPU::RECORD.size // 2].tolist()

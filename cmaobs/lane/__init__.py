@@ -7,6 +7,7 @@ cannot explain goes to cmaobs.crosscheck.area, and only that judges.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -74,6 +75,30 @@ def gather(ring: memoryview) -> tuple[bytes, int] | None:
     found = int(lib.lane_gather(ffi.from_buffer(ring), len(ring), ffi.from_buffer(data), used))
     del data[found * RECORD.size:]
     return bytes(data), int(used[0])
+
+
+class Ends:
+    """When the last record of each CPU ended, and the latest of all."""
+
+    def __init__(self) -> None:
+        """Raises RuntimeError where missing() says why."""
+        self._ffi, self._lib, why = library.load()
+        if self._lib is None:
+            raise RuntimeError(why)
+        # by each number that a record's cpu may be; what is not touched takes no memory
+        self._last = self._ffi.from_buffer("uint64_t[]", mmap.mmap(-1, 8 << 16))
+        self._latest = self._ffi.new("uint64_t *")
+
+    @property
+    def latest_ns(self) -> int:
+        """Of the records so far."""
+        return int(self._latest[0])
+
+    def went_back(self, data: bytes, slack_ns: int) -> bool:
+        """See cmaobs.clock.Clock."""
+        return bool(self._lib.lane_went_back(self._ffi.from_buffer(data),
+                                             len(data) // RECORD.size, slack_ns, self._last,
+                                             self._latest))
 
 
 class Lane:

@@ -232,6 +232,13 @@ const uint64_t *lane_gathering_left_out(struct lane_gathering *g);
  */
 void lane_unpack(const uint8_t *stored, uint64_t records, uint32_t bytes, void *out);
 
+/*
+ * Whether the clock went back between these records, as cmaobs/clock.py has it: one ended before
+ * the last of its CPU, or slack_ns before the latest. last: by CPU, 65536 of them.
+ */
+int lane_went_back(const void *records, uint64_t count, uint64_t slack_ns, uint64_t *last,
+		   uint64_t *latest);
+
 /* Copy records out of the ring's stride; returns how many. */
 uint64_t lane_gather(const uint8_t *ring, uint64_t bytes, void *out, uint64_t *used);
 

@@ -26,6 +26,16 @@ from cmaobs.state import Reading, Run
 from cmaobs.verdict import Verdict
 
 
+@pytest.fixture(params=["lane", "no lane"])
+def clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The compiled one, and the other."""
+    if request.param == "no lane":
+        monkeypatch.setattr("cmaobs.clock.lane.missing", lambda: "switched off")
+    made = Clock()
+    assert (made._ends is None) == (request.param == "no lane")
+    return made
+
+
 def packed(*records: Record) -> bytes:
     return b"".join(RECORD.pack(*record) for record in records)
 
@@ -43,15 +53,16 @@ def at(end: int, cpu: int = 0, depth: int = 0) -> Record:
     ((at(200), at(150, depth=1)), True),
     ((at(10**9), at(9 * 10**8, cpu=1)), False),  # it was held up before it was sent
     ((at(10**9), at(9 * 10**8 - 1, cpu=1)), True),
+    ((at(10**8 - 1), at(20, cpu=65535)), False),
+    ((at(200, cpu=65535), at(100, cpu=65535)), True),
 ])
-def test_each_cpus_records_come_in_their_order(records: tuple[Record, ...], back: bool) -> None:
-    clock = Clock()
+def test_each_cpus_records_come_in_their_order(clock: Clock, records: tuple[Record, ...],
+                                               back: bool) -> None:
     assert clock.went_back(packed(*records)) is back
     assert clock.latest_ns == max((record.end_ns for record in records), default=0)
 
 
-def test_over_several_batches() -> None:
-    clock = Clock()
+def test_over_several_batches(clock: Clock) -> None:
     assert not clock.went_back(packed(at(500)))
     assert not clock.went_back(packed(at(400, cpu=1)))
     assert clock.went_back(packed(at(450)))
