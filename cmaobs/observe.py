@@ -11,7 +11,6 @@ This asks of a source that a reading's losses are read after its states.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
@@ -32,7 +31,8 @@ from cmaobs.view import View
 from cmaobs.who import Follower
 from cmaobs.why import Why
 
-_HELD = 500_000  # operations between two readings
+_HELD = 32_768  # operations between two readings
+_SLICE = 4096 * RECORD.size  # bytes of records that are decoded together
 
 
 class Observer:
@@ -144,14 +144,16 @@ class Observer:
         return self._checker is not None and self._history.idle and self._checker.feed(data)
 
     def _join(self, data: bytes) -> None:
-        records = list(decode(data))
-        self._tally.add(records)
-        possible = filter(self._possible, records)
-        if self._checker is None:
-            deque(possible, maxlen=0)
-        else:
-            calls = decode(self._checker.calls())
-            self._hold(self._history.feed(itertools.chain(calls, possible)))
+        if self._checker is not None:
+            self._hold(self._history.feed(decode(self._checker.calls())))
+        for at in range(0, len(data), _SLICE):
+            records = list(decode(data[at:at + _SLICE]))
+            self._tally.add(records)
+            possible = filter(self._possible, records)
+            if self._checker is None:
+                deque(possible, maxlen=0)
+            else:
+                self._hold(self._history.feed(possible))
 
     def _possible(self, record: Record) -> bool:
         fault = record_fault(record, self._areas)

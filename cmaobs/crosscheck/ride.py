@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cmaobs.crosscheck.area import Area
 
 _AT_ONCE = 64  # operations that are handed over together
+_UNKNOWN = 4096  # that are judged between two readings while the area's state is not known
+_TOO_MANY = "too many operations while the state was not known"
 
 
 class Ride:
@@ -55,6 +57,8 @@ class Ride:
         while self._close(watermark):
             stop = area.next_ns
             until = watermark if stop is None else min(stop, watermark)
+            if not area.known and self._skip(until):
+                continue
             known = self.waiting > 0 and (self._riding or self._board())
             done = lane.run(self._index, until, known)
             self._credit(done.explained, done.crowded, done.granted, done.refused, done.last_ns)
@@ -70,6 +74,22 @@ class Ride:
             else:
                 self.alight()
                 area.judge(stop + 1)
+
+    def _skip(self, until: int) -> bool:
+        """Leave out what began before, where it is more than there is time for.
+
+        It would be judged by the little that is known, and count as not decided all the same. An
+        observer that is behind because there was too much would get further behind by it.
+        """
+        count = self._lane.begun(self._index, max(until - 1, 0))
+        if count <= _UNKNOWN:
+            return False
+        area = self._area
+        area.operations += count
+        area.ended += count
+        area.undecided[_TOO_MANY] += count
+        area.gap(_TOO_MANY, self._lane.drop(self._index, count))
+        return True
 
     def _close(self, watermark: int) -> bool:
         """Have judged what was handed over, with all that overlaps. False: some may come yet."""

@@ -23,7 +23,7 @@ _HEADER = 8  # BPF_RINGBUF_HDR_SZ: length, and offset of the page
 _BUSY, _DISCARD = 0x80, 0x40  # in the length's top byte
 _STRIDE = _HEADER + (RECORD.size + 7) // 8 * 8
 _POSITION = struct.Struct("=Q")
-_HOLD = 64 << 20  # bytes a Pump keeps before it lets the ring fill up
+_HOLD = 16 << 20  # bytes a Pump keeps before it lets the ring fill up
 
 
 class Ring:
@@ -71,7 +71,7 @@ class Ring:
 class Pump:
     """Empties a ring from a thread of its own from start() on, while others judge what came before.
 
-    Holds up to 64 MiB; beyond that records stay in the ring, and what finds
+    Holds up to 16 MiB; beyond that records stay in the ring, and what finds
     no room there is lost and counted by the probes.
     """
 

@@ -194,6 +194,10 @@ class Lane:
         self._lib.lane_take(self._lane, index, count, self._ffi.from_buffer(data), room)
         return operations(bytes(data))
 
+    def drop(self, index: int, count: int) -> int:
+        """Forget the first operations that wait; when the last of them ended, ns."""
+        return int(self._lib.lane_drop(self._lane, index, count))
+
     def calls(self) -> bytes:
         """Records of calls whose operation did not come yet; no longer the lane's."""
         data = bytearray(int(self._lib.lane_n_calls(self._lane)) * RECORD.size)

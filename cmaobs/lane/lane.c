@@ -229,6 +229,21 @@ uint64_t lane_take(struct lane *lane, uint32_t index, uint64_t operations, void 
 	return records;
 }
 
+uint64_t lane_drop(struct lane *lane, uint32_t index, uint64_t operations)
+{
+	struct area *a = sorted(lane, index);
+	uint64_t end = 0;
+
+	for (; operations && a->head < a->tail; operations--) {
+		struct op *op = &a->ops[a->head++];
+
+		if (op->r.end_ns > end)
+			end = op->r.end_ns;
+		free(op->calls);
+	}
+	return end;
+}
+
 uint64_t lane_n_calls(struct lane *lane)
 {
 	return lane->n_calls;

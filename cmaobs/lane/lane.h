@@ -82,6 +82,8 @@ uint64_t lane_next_ns(struct lane *lane, uint32_t index);
 uint64_t lane_take(struct lane *lane, uint32_t index, uint64_t operations, void *out,
 		   uint64_t room);
 uint64_t lane_size(struct lane *lane, uint32_t index, uint64_t operations);
+/* Forget the first operations; when the last of them ended. */
+uint64_t lane_drop(struct lane *lane, uint32_t index, uint64_t operations);
 uint64_t lane_n_calls(struct lane *lane);
 void lane_calls(struct lane *lane, void *out);
 uint64_t lane_recent(struct lane *lane, uint32_t index, void *out, uint64_t room);

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
-from reference.load import QUICK, Watch
+from reference.kernel import Kernel
+from reference.load import QUICK, Watch, facts
 from reference.single import alone, settle, start
 
 from cmaobs.crosscheck import Checker, Limits
 from cmaobs.events import Kind
-from cmaobs.model import RFC
+from cmaobs.model import RFC, Policy
 from cmaobs.verdict import Outcome
 
 
@@ -130,3 +132,36 @@ def test_a_request_of_more_than_the_area_has_need_not_be_counted(
     settle(watch)
     assert watch.checker.verdict().coverage[0].rests > 0
     assert ("the kernel counted allocations that were not seen" in watch.checker.gaps) == lost
+
+
+def test_what_is_more_than_can_be_judged_while_nothing_is_known_is_left_out() -> None:
+    """And from the next rest on all is judged again."""
+    kernel = Kernel(facts(), Random(1), 8)
+    watch = Watch(kernel, Policy(), raw=True)
+
+    def pairs(count: int) -> None:
+        for _ in range(count):
+            for steps in (kernel.alloc(1, 4, 0), kernel.release(1, 0x1000, 4)):
+                for _ in steps:
+                    pass
+                kernel.tick()
+        watch.hand_over()
+
+    pairs(3000)  # nothing was read yet
+    verdict = watch.checker.verdict()
+    assert verdict.outcome is Outcome.UNKNOWN
+    why = "too many operations while the state was not known"
+    assert verdict.coverage[0].undecided == {why: 6000}
+    watch.read()
+    pairs(3000)
+    watch.read()
+    watch.hand_over()
+    verdict = watch.checker.verdict()
+    assert verdict.outcome is Outcome.AGREE, verdict
+    assert (verdict.coverage[0].decided, verdict.coverage[0].operations) == (6000, 12000)
+    watch.checker.gap("records lost", kernel.tick())
+    pairs(10)
+    watch.read()
+    watch.hand_over()
+    assert watch.checker.verdict().outcome is Outcome.AGREE
+    assert sum(watch.checker.verdict().coverage[0].undecided.values()) == 6020
