@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cmaobs.crosscheck.frame import DEFERRED, Effects, Frame, Look
+from cmaobs.crosscheck.frame import DEFERRED, Frame, Look
 from cmaobs.events import Kind
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def note(area: Area, frame: Frame, others: list[Frame]) -> None:
     frame.maybe = pages.may[DEFERRED]
     frame.deferred = pages.deferred
     frame.clear, frame.set = pages.marks.clear, pages.marks.set
-    frame.others = Effects(pages.open)
+    frame.others.add(*pages.open)
     frame.busy = frame.others.pages
     call = frame.call
     if call is not None and len(pages.extents):

@@ -9,7 +9,6 @@ the area's first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -56,17 +55,16 @@ class Effects:
 
     __slots__ = ("bits", "moved", "pages")
 
-    def __init__(self, steps: Iterable[Step] = ()) -> None:
+    def __init__(self) -> None:
         self.pages = self.moved = self.bits = 0
-        for step in steps:
-            self.add(step)
 
-    def add(self, step: Step) -> None:
-        """One more."""
-        self.pages |= step.pages
-        self.bits |= step.bits
-        if DEFERRED in (step.frm, step.to):
-            self.moved |= step.pages
+    def add(self, *steps: Step) -> None:
+        """And of these."""
+        for step in steps:
+            self.pages |= step.pages
+            self.bits |= step.bits
+            if DEFERRED in (step.frm, step.to):
+                self.moved |= step.pages
 
 
 class Look(Enum):

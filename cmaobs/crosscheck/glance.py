@@ -38,7 +38,7 @@ class Glance:
         pages = area.pages
         self.set, self.clear = pages.marks.set, pages.marks.clear
         self.deferred, self.maybe = pages.deferred, pages.may[DEFERRED]
-        self.others = Effects(pages.open)
+        self.others.add(*pages.open)
         self.flights = flights
         self.faults = area.faults
 
