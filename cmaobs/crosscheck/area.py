@@ -137,7 +137,7 @@ class Area:
     def lose(self, reason: str, told: bool = False) -> None:
         """Forget everything; operations in flight now are not judged."""
         if self.ride is not None:
-            self.ride.alight()
+            self.ride.forget()
         if not told:
             self._void(self.facts, reason)
         self.decided -= self.unsure

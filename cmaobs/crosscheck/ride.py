@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from cmaobs.crosscheck.area import Area
 
 _AT_ONCE = 64  # operations that are handed over together
+_WAIT_NS = 1_000_000_000  # for the end of what overlaps
 _UNKNOWN = 4096  # that are judged between two readings while the area's state is not known
 _TOO_MANY = "too many operations while the state was not known"
+_NO_ORDER = "no order was found for the end of a long stretch in which operations overlap"
 
 
 class Ride:
@@ -36,7 +38,8 @@ class Ride:
         self._fits = not (area.facts.order_per_bit or policy.merge or policy.oldest_first)
         self._index = area.facts.index
         self._riding = False
-        self._seen = 0  # watermark of the sweep before
+        self._midway = False  # the lane's state is not one between two clusters
+        self._watermark = 0
 
     @property
     def waiting(self) -> int:
@@ -50,10 +53,10 @@ class Ride:
     def sweep(self, watermark: int) -> None:
         """Explain what ended before watermark, and have the rest judged.
 
-        A cluster that stays open from one sweep to the next is not waited for any longer.
+        A cluster that stays open for long is not waited for any longer.
         """
         area, lane = self._area, self._lane
-        before, self._seen = self._seen, watermark
+        self._watermark = watermark
         while self._close(watermark):
             stop = area.next_ns
             until = watermark if stop is None else min(stop, watermark)
@@ -62,18 +65,36 @@ class Ride:
             known = self.waiting > 0 and (self._riding or self._board())
             done = lane.run(self._index, until, known)
             self._credit(done.explained, done.crowded, done.granted, done.refused, done.last_ns)
+            self._midway = bool(done.midway)
             if done.stuck:
-                self._hand_over(done.stuck)
+                self._leave(done.stuck)
             elif stop is None or stop >= watermark:
-                begun = lane.begun(self._index, before)
-                if not begun:
+                begun = lane.begun(self._index, max(watermark - _WAIT_NS, 0))
+                if not begun or self._midway:
                     return
                 self._hand_over(begun)
             elif begun := lane.begun(self._index, stop):
-                self._hand_over(begun)
+                self._leave(begun)
             else:
                 self.alight()
                 area.judge(stop + 1)
+
+    def _leave(self, count: int) -> None:
+        """The first operations have no order, or it cannot be waited for: have them judged.
+
+        Not where others that overlap are explained: no state was between these and those.
+        """
+        if self._midway:
+            self._drop(count, _NO_ORDER)
+        else:
+            self._hand_over(count)
+
+    def _drop(self, count: int, reason: str) -> None:
+        area = self._area
+        area.operations += count
+        area.ended += count
+        area.undecided[reason] += count
+        area.gap(reason, self._lane.drop(self._index, count))
 
     def _skip(self, until: int) -> bool:
         """Leave out what began before, where it is more than there is time for.
@@ -84,11 +105,7 @@ class Ride:
         count = self._lane.begun(self._index, max(until - 1, 0))
         if count <= _UNKNOWN:
             return False
-        area = self._area
-        area.operations += count
-        area.ended += count
-        area.undecided[_TOO_MANY] += count
-        area.gap(_TOO_MANY, self._lane.drop(self._index, count))
+        self._drop(count, _TOO_MANY)
         return True
 
     def _close(self, watermark: int) -> bool:
@@ -153,11 +170,18 @@ class Ride:
         self._riding = True
         return True
 
+    def forget(self) -> None:
+        """What the lane has of the state is of no use any more."""
+        self._riding = self._midway = False
+
     def alight(self) -> None:
         """Take the state back from the lane."""
         if not self._riding:
             return
         self._riding = False
+        if self._midway:
+            self._area.gap(_NO_ORDER, self._watermark)
+            return
         area, pages = self._area, self._area.pages
         held, pieces = self._lane.state(area.facts)
         listed = union((piece.first, piece.pages) for piece in pieces)

@@ -19,7 +19,7 @@ from cmaobs.state import AreaFacts
 
 _COUNTERS = wire.Layout("cmaobs_counters")
 _PIECE = struct.Struct("=5Q")
-_RESULT = struct.Struct("=7Q")
+_RESULT = struct.Struct("=8Q")
 _FAR = (1 << 64) - 1
 
 
@@ -43,6 +43,7 @@ class Stretch(NamedTuple):
     last_ns: int
     stuck: int
     stuck_ns: int
+    midway: int
 
 
 def missing() -> str:

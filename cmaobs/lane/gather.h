@@ -86,7 +86,4 @@ void other(struct holding *h, uint64_t time, int kind, const struct cmaobs_recor
 void begin(struct holding *h, uint64_t time, const uint64_t *runs, uint64_t n);
 void rest(struct holding *h, uint64_t time, const uint64_t *runs, uint64_t n);
 
-/* Kinds of events, as cmaobs/whatif/demand.py numbers them. */
-enum { EVENT_ASK, EVENT_GIVE, EVENT_SCAN, EVENT_REACH, EVENT_BATCH };
-
 #endif

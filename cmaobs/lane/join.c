@@ -208,15 +208,34 @@ static int make_room(struct area *a)
 	return 0;
 }
 
+/* Where an operation has its place: behind what began before it. */
+static uint64_t place_of(const struct area *a, uint64_t start_ns)
+{
+	uint64_t low = a->head, high = a->tail;
+
+	if (low == high || a->ops[high - 1].r.start_ns <= start_ns)
+		return high;
+	while (low < high) {
+		uint64_t mid = low + (high - low) / 2;
+
+		if (a->ops[mid].r.start_ns <= start_ns)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
 static int add_op(struct lane *lane, struct area *a, const struct cmaobs_record *r)
 {
 	struct op op = {.r = *r};
+	uint64_t at;
 
 	if (make_room(a) || claim(lane, &op))
 		return -1;
-	if (a->tail > a->head && a->ops[a->tail - 1].r.start_ns > r->start_ns)
-		a->unsorted = true;
-	a->ops[a->tail++] = op;
+	at = place_of(a, r->start_ns);
+	memmove(&a->ops[at + 1], &a->ops[at], (a->tail++ - at) * sizeof(op));
+	a->ops[at] = op;
 	if (!lane->first_ns)
 		lane->first_ns = r->start_ns;
 	return 0;

@@ -6,8 +6,9 @@
 
 #include "private.h"
 
-#define CROWD 100000 /* operations of a cluster that is waited for */
-#define ROOM 4096    /* operations of an area that there is always room for */
+#define LONG 32768            /* operations that overlap, and are put in order together */
+#define WAIT_NS 1000000000ULL /* for the end of those, once their order is settled in part */
+#define ROOM 4096             /* operations of an area that there is always room for */
 
 #ifndef LANE_DIGEST
 #define LANE_DIGEST ""
@@ -48,7 +49,7 @@ void lane_free(struct lane *lane)
 	}
 	free(lane->areas);
 	free(lane->calls);
-	free(lane->scratch);
+	free_scratch(lane->scratch);
 	free(lane);
 }
 
@@ -84,23 +85,6 @@ void lane_passed(struct lane *lane, uint64_t watermark_ns)
 		lane->watermark = watermark_ns;
 }
 
-static int by_start(const void *one, const void *other)
-{
-	const struct op *a = one, *b = other;
-
-	return a->r.start_ns < b->r.start_ns ? -1 : a->r.start_ns > b->r.start_ns;
-}
-
-static struct area *sorted(struct lane *lane, uint32_t index)
-{
-	struct area *a = &lane->areas[index];
-
-	if (a->unsorted)
-		qsort(a->ops + a->head, a->tail - a->head, sizeof(*a->ops), by_start);
-	a->unsorted = false;
-	return a;
-}
-
 static void keep(struct area *a, struct op *op)
 {
 	struct op *place = &a->recent[a->n_recent++ % RECENT];
@@ -109,20 +93,40 @@ static void keep(struct area *a, struct op *op)
 	*place = *op;
 }
 
-static void consume(struct area *a, uint64_t n, struct lane_result *result)
+static void credit(const struct op *op, struct lane_result *result)
 {
-	result->explained += n;
-	if (n > 1)
-		result->crowded += n;
-	for (uint64_t i = 0; i < n; i++) {
-		struct op *op = &a->ops[a->head++];
+	const struct cmaobs_record *r = &op->r;
 
-		if (op->r.kind == CMAOBS_ALLOC)
-			*(op->deed == IN_VAIN ? &result->refused : &result->granted) += op->r.count;
-		if (op->r.end_ns > result->last_ns)
-			result->last_ns = op->r.end_ns;
-		keep(a, op);
+	result->explained++;
+	if (r->kind == CMAOBS_ALLOC)
+		*(r->path == CMAOBS_PATH_FAILED ? &result->refused : &result->granted) += r->count;
+	if (r->end_ns > result->last_ns)
+		result->last_ns = r->end_ns;
+}
+
+/* Of the first operations, those that are over go, and the others have begun. How many went. */
+static uint64_t consume(struct area *a, uint64_t n, struct lane_result *result)
+{
+	struct op *ops = &a->ops[a->head];
+	uint64_t left = n;
+
+	for (uint64_t i = 0; i < n; i++) {
+		if (ops[i].at.stage != OVER)
+			continue;
+		credit(&ops[i], result);
+		keep(a, &ops[i]);
 	}
+	for (uint64_t i = n; i--;) {
+		if (ops[i].at.stage == OVER)
+			continue;
+		ops[i].begun = true;
+		if (i != --left)
+			ops[left] = ops[i];
+	}
+	if (n > 1)
+		result->crowded += left;
+	a->head += left;
+	return left;
 }
 
 /* What a burst of operations needed is given back step by step, once it is over. */
@@ -140,37 +144,63 @@ static void shrink(struct area *a)
 	a->room /= 2;
 }
 
+/* How many of the first operations overlap, directly or through others; *end: when all ended. */
+static uint64_t chain(const struct area *a, uint64_t *end)
+{
+	const struct op *ops = &a->ops[a->head];
+	uint64_t left = a->tail - a->head, n = 1;
+
+	*end = ops->r.end_ns;
+	for (; n < left && ops[n].r.start_ns <= *end; n++)
+		if (ops[n].r.end_ns > *end)
+			*end = ops[n].r.end_ns;
+	return n;
+}
+
 /* Put the operations in order as far as that goes. */
 static void run(struct lane *lane, struct area *a, uint64_t until_ns, int known,
 		struct lane_result *result)
 {
+	a->midway = a->midway && known;
 	while (a->head < a->tail) {
 		struct op *ops = &a->ops[a->head];
-		uint64_t left = a->tail - a->head, n = 1, end = ops->r.end_ns;
+		uint64_t end, limit = UINT64_MAX, n = chain(a, &end), part = n, gone;
+		bool open = end >= until_ns;
 
-		while (n < left && ops[n].r.start_ns <= end && n < CROWD) {
-			if (ops[n].r.end_ns > end)
-				end = ops[n].r.end_ns;
-			n++;
-		}
-		if (end >= until_ns && n < CROWD)
+		if (open && n < LONG && !(a->midway && ops->r.start_ns + WAIT_NS < until_ns))
 			return;
-		if (n == CROWD || !known || !explain(lane->scratch, a, ops, n)) {
+		if (open)
+			limit = until_ns;
+		if (known && n > LONG) {
+			part = LONG;
+			if (limit > ops[LONG].r.start_ns)
+				limit = ops[LONG].r.start_ns;
+		}
+		if (!known || !explain(lane->scratch, a, ops, part, limit)) {
 			result->stuck = n;
 			result->stuck_ns = end;
 			return;
 		}
-		consume(a, n, result);
+		gone = consume(a, part, result);
+		a->midway = limit != UINT64_MAX;
+		if (open && part == n)
+			return;
+		if (!gone) {
+			result->stuck = n;
+			result->stuck_ns = end;
+			return;
+		}
 	}
 }
 
 void lane_run(struct lane *lane, uint32_t index, uint64_t until_ns, int known,
 	      struct lane_result *result)
 {
-	struct area *a = sorted(lane, index);
+	struct area *a = &lane->areas[index];
 
 	memset(result, 0, sizeof(*result));
 	run(lane, a, until_ns, known, result);
+	result->midway = a->midway;
 	shrink(a);
 }
 
@@ -181,7 +211,7 @@ uint64_t lane_waiting(struct lane *lane, uint32_t index)
 
 uint64_t lane_begun(struct lane *lane, uint32_t index, uint64_t until_ns)
 {
-	const struct area *a = sorted(lane, index);
+	const struct area *a = &lane->areas[index];
 	uint64_t i = a->head;
 
 	while (i < a->tail && a->ops[i].r.start_ns <= until_ns)
@@ -191,14 +221,14 @@ uint64_t lane_begun(struct lane *lane, uint32_t index, uint64_t until_ns)
 
 uint64_t lane_next_ns(struct lane *lane, uint32_t index)
 {
-	const struct area *a = sorted(lane, index);
+	const struct area *a = &lane->areas[index];
 
 	return a->head < a->tail ? a->ops[a->head].r.start_ns : UINT64_MAX;
 }
 
 uint64_t lane_size(struct lane *lane, uint32_t index, uint64_t operations)
 {
-	const struct area *a = sorted(lane, index);
+	const struct area *a = &lane->areas[index];
 	uint64_t records = 0;
 
 	for (uint64_t i = 0; i < operations && a->head + i < a->tail; i++)
@@ -231,7 +261,7 @@ uint64_t lane_take(struct lane *lane, uint32_t index, uint64_t operations, void 
 
 uint64_t lane_drop(struct lane *lane, uint32_t index, uint64_t operations)
 {
-	struct area *a = sorted(lane, index);
+	struct area *a = &lane->areas[index];
 	uint64_t end = 0;
 
 	for (; operations && a->head < a->tail; operations--) {

@@ -36,6 +36,7 @@ struct lane_result {
 	uint64_t last_ns;   /* end of the last one; 0: none */
 	uint64_t stuck;     /* operations of the first cluster left; 0: none */
 	uint64_t stuck_ns;  /* its end */
+	uint64_t midway;    /* operations have begun: the state is not one between two clusters */
 };
 
 struct lane;

@@ -1,226 +1,409 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One lawful order of a cluster: every operation takes effect at one instant,
- * between lo and hi, and the rules hold at each. What is searched is less than
- * the rules allow, since an operation has several instants: an order that is
- * found proves the cluster lawful, none found proves nothing.
+ * One lawful order of overlapping operations. Each goes through its stages: those that change the
+ * area have a place in the order, those that only look are between two of these, where the area
+ * was as they saw it. A place is as late as all that comes after it allows, which is the time that
+ * lets most be before it: so whatever may have looked by then has.
+ *
+ * An order that is found proves the operations lawful, none found proves nothing.
  */
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "private.h"
 
-#define CLUSTER 4096 /* operations of a cluster that are put in order */
+#define HIT_CHANGES 2    /* stages that change the area: of a hit, */
+#define TRY_CHANGES 3ULL /* of a try that asked alloc_contig_range(); */
+#define LOOKS 3          /* and of any operation, those that do not */
+#define SOON_NS 50000
+#define EFFORT 64    /* stages tried, by stage */
+#define HOLD 4096    /* stages tried without getting further */
+#define PATIENCE 256 /* of those, before an operation may have looked late */
+#define BACK 32      /* places that are then tried again */
+#define MARGIN 1024  /* places that are not settled with those before them */
+#define KEPT 4096    /* operations that there is always room for */
+
+/* What is undone when a stage is taken back. */
+struct step {
+	struct progress was;
+	uint32_t op;
+};
 
 struct scratch {
-	struct rank ranks[CLUSTER + 1];
-	uint8_t used[CLUSTER];
+	struct rank *ranks;
+	struct step *trail;
+	uint64_t room_ranks, room_trail;
 };
+
+struct search {
+	struct area *a;
+	struct op *ops;
+	uint32_t first; /* operation that is not over; NONE: none */
+	struct rank *ranks;
+	uint64_t level, furthest, tries;
+	struct step *trail;
+	uint64_t n_trail;
+	uint32_t late; /* the first that had not looked when it should have; NONE: none */
+	uint64_t base; /* the level from which its being late is tried */
+};
+
+static void drop_room(struct scratch *s)
+{
+	free(s->ranks);
+	free(s->trail);
+	*s = (struct scratch){0};
+}
 
 struct scratch *new_scratch(void)
 {
-	return malloc(sizeof(struct scratch));
+	return calloc(1, sizeof(struct scratch));
+}
+
+void free_scratch(struct scratch *s)
+{
+	if (s)
+		drop_room(s);
+	free(s);
+}
+
+static bool make_room(struct scratch *s, uint64_t ranks, uint64_t trail)
+{
+	if (ranks <= s->room_ranks && trail <= s->room_trail)
+		return true;
+	drop_room(s);
+	s->ranks = malloc(ranks * sizeof(*s->ranks));
+	s->trail = malloc(trail * sizeof(*s->trail));
+	if (!s->ranks || !s->trail) {
+		drop_room(s);
+		return false;
+	}
+	s->room_ranks = ranks;
+	s->room_trail = trail;
+	return true;
+}
+
+static void link_all(struct search *s, uint32_t n)
+{
+	s->first = n ? 0 : NONE;
+	for (uint32_t i = 0; i < n; i++) {
+		s->ops[i].prev = i ? i - 1 : NONE;
+		s->ops[i].next = i + 1 < n ? i + 1 : NONE;
+	}
+}
+
+static void advance(struct search *s, uint32_t i)
+{
+	struct op *op = &s->ops[i];
+
+	s->trail[s->n_trail++] = (struct step){op->at, i};
+	go_on(op);
+	if (op->at.stage != OVER)
+		return;
+	if (op->prev == NONE)
+		s->first = op->next;
+	else
+		s->ops[op->prev].next = op->next;
+	if (op->next != NONE)
+		s->ops[op->next].prev = op->prev;
+}
+
+static void retreat(struct search *s)
+{
+	const struct step *step = &s->trail[--s->n_trail];
+	struct op *op = &s->ops[step->op];
+
+	if (op->at.stage == OVER) {
+		if (op->prev == NONE)
+			s->first = step->op;
+		else
+			s->ops[op->prev].next = step->op;
+		if (op->next != NONE)
+			s->ops[op->next].prev = step->op;
+	}
+	op->at = step->was;
+}
+
+/* By when the next stage, of any operation that is not over, must have been. */
+static uint64_t bound_of(const struct search *s)
+{
+	uint64_t bound = UINT64_MAX;
+
+	for (uint32_t i = s->first; i != NONE && s->ops[i].r.start_ns <= bound;
+	     i = s->ops[i].next) {
+		uint64_t by = due(&s->ops[i]);
+
+		if (by < bound)
+			bound = by;
+	}
+	return bound;
+}
+
+/* Whether none of the run's pages are on their way to the buddy. */
+static bool in_buddy(const struct search *s, const struct op *op)
+{
+	const struct cmaobs_record *run = &op->calls[op->at.contig];
+
+	for (uint32_t i = s->first; i != NONE; i = s->ops[i].next) {
+		const struct op *other = &s->ops[i];
+
+		if (other->r.start_ns > s->ranks[s->level].bound)
+			break;
+		for (uint32_t c = other->at.call; other->at.stage == GIVE && c < other->at.contig;
+		     c++) {
+			const struct cmaobs_record *given = &other->calls[c];
+
+			if (given->pfn < run->pfn + run->count &&
+			    run->pfn < given->pfn + given->count)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Whether the next stage needs no place in the order: it can be as soon as the area allows it. */
+static bool can_be(const struct search *s, const struct op *op)
+{
+	if (from(op) > s->ranks[s->level].bound)
+		return false;
+	if (op->at.stage == GIVE)
+		return true;
+	if (op->at.stage == ASK)
+		return op->calls[op->at.contig].ret || in_buddy(s, op);
+	return looks(s->a, op);
+}
+
+/* Whatever may have looked at the area as it is now has; that lets others look later. */
+static void look(struct search *s)
+{
+	struct rank *rank = &s->ranks[s->level];
+	bool more;
+
+	rank->tried = NONE;
+	do {
+		uint32_t next;
+
+		more = false;
+		rank->bound = bound_of(s);
+		for (uint32_t i = s->first; i != NONE; i = next) {
+			struct op *op = &s->ops[i];
+
+			if (op->r.start_ns > rank->bound)
+				break;
+			next = op->next;
+			while (can_be(s, op)) {
+				advance(s, i);
+				more = true;
+			}
+		}
+	} while (more);
+}
+
+/* The first that began before the last change, and has not seen what was before it. */
+static uint32_t late(const struct search *s)
+{
+	uint64_t since = s->ranks[s->level].lo;
+
+	for (uint32_t i = s->first; i != NONE && s->ops[i].r.start_ns < since; i = s->ops[i].next)
+		if (s->ops[i].at.stage == ENTRY && !s->ops[i].exempt)
+			return i;
+	return NONE;
 }
 
 /*
- * defer_count as read at entry: the list as it was at some instant between
- * the operations that had ended by then and this one.
+ * By what those that could be next are tried. Most do what they do as soon as they can; what has
+ * not done it soon was interrupted, and may be anywhere until it is due.
  */
-static bool entry_fits(const struct rank *ranks, uint32_t level, const struct op *op)
+static uint64_t turn(const struct op *op, uint64_t now)
 {
-	for (uint32_t i = level;; i--) {
-		if (ranks[i].listed == op->r.defer_entry)
-			return true;
-		if (!i || ranks[i - 1].hi < op->r.start_ns)
-			return false;
-	}
+	uint64_t since = from(op);
+
+	return now < since + SOON_NS ? since : due(op) | 1ULL << 63;
 }
 
-/* Whether it read defer_count at return as it is now, until the next takes effect by latest. */
-static bool reads(const struct op *op, struct rank *rank, uint64_t listed, uint64_t latest)
+/* The next to try at this place. */
+static uint32_t candidate(const struct search *s)
 {
-	uint64_t from = op->n_calls ? op->calls[op->n_calls - 1].end_ns : op->r.start_ns;
-
-	if (op->r.defer_exit != listed || from > latest)
-		return false;
-	if (rank->hi > op->r.end_ns)
-		rank->hi = op->r.end_ns;
-	if (rank->lo < from)
-		rank->lo = from;
-	return true;
-}
-
-/* And as read at return: the list at an instant before whatever began later. */
-static bool exits_fit(const struct op *ops, struct rank *rank, const struct rank *before,
-		      uint32_t placed, uint64_t listed, uint64_t latest)
-{
-	uint64_t lo = ops[placed].lo;
-	uint32_t n = 0;
-
-	if (before && lo < before->lo)
-		lo = before->lo;
-	rank->lo = lo;
-	rank->hi = ops[placed].hi;
-	for (uint32_t i = 0; before && i < before->n_waiting; i++) {
-		const struct op *op = &ops[before->waiting[i]];
-
-		if (lo > op->r.end_ns)
-			return false;
-		if (!reads(op, rank, listed, latest))
-			rank->waiting[n++] = before->waiting[i];
-	}
-	if (!reads(&ops[placed], rank, listed, latest)) {
-		if (n == WAITING)
-			return false;
-		rank->waiting[n++] = placed;
-	}
-	rank->n_waiting = n;
-	return true;
-}
-
-/* By when the next must have taken effect, of those that are not used. */
-static uint64_t latest_of(const struct op *ops, uint32_t n, uint32_t first, const uint8_t *used)
-{
-	uint64_t latest = UINT64_MAX;
-
-	for (uint32_t i = first; i < n && ops[i].r.start_ns <= latest; i++)
-		if (!used[i] && ops[i].hi < latest)
-			latest = ops[i].hi;
-	return latest;
-}
-
-/* The next to try at this place: by hi, of those that nothing must come before. */
-static uint32_t candidate(const struct op *ops, uint32_t n, uint32_t first, const uint8_t *used,
-			  uint32_t tried)
-{
-	uint64_t latest = latest_of(ops, n, first, used);
-	uint64_t after = tried == NONE ? 0 : ops[tried].hi;
+	const struct rank *rank = &s->ranks[s->level];
+	uint64_t least = UINT64_MAX;
 	uint32_t best = NONE;
 
-	for (uint32_t i = first; i < n && ops[i].r.start_ns <= latest; i++) {
-		if (used[i] || ops[i].lo > latest)
+	for (uint32_t i = s->first; i != NONE && s->ops[i].r.start_ns <= rank->bound;
+	     i = s->ops[i].next) {
+		const struct op *op = &s->ops[i];
+		uint64_t by;
+
+		if (!changes(op) || from(op) > rank->bound)
 			continue;
-		if (tried != NONE && (ops[i].hi < after || (ops[i].hi == after && i <= tried)))
+		by = turn(op, rank->lo);
+		if (rank->tried != NONE &&
+		    (by < rank->turn || (by == rank->turn && i <= rank->tried)))
 			continue;
-		if (best == NONE || ops[i].hi < ops[best].hi)
+		if (best == NONE || by < least) {
 			best = i;
+			least = by;
+		}
 	}
 	return best;
 }
 
-/* Pages flushed are in the buddy only after their call: no other contig call on them before. */
-static bool flushes_apart(const struct op *ops, uint32_t n)
+/* A release is of pages that somebody has, not of such as are just being allocated. */
+static bool owned(const struct search *s, const struct op *release)
 {
-	for (uint32_t i = 0; i < n; i++)
-		for (uint32_t c = 0; ops[i].deed == CONTIG && c + 1 < ops[i].n_calls; c++) {
-			const struct cmaobs_record *freed = &ops[i].calls[c];
+	uint64_t at = release->r.pfn, n = release->r.count;
 
-			for (uint32_t j = 0; j < n; j++) {
-				if (j == i || ops[j].deed != CONTIG ||
-				    ops[j].r.pfn >= freed->pfn + freed->count ||
-				    freed->pfn >= ops[j].r.pfn + ops[j].r.count)
-					continue;
-				if (ops[j].calls[ops[j].n_calls - 1].start_ns <= freed->end_ns)
-					return false;
-			}
-		}
+	for (uint32_t i = s->first; i != NONE; i = s->ops[i].next) {
+		const struct op *op = &s->ops[i];
+		uint64_t other;
+
+		if (op->r.start_ns > s->ranks[s->level].bound)
+			break;
+		if (!has_run(op))
+			continue;
+		other = s->a->base + first_page(s->a, op);
+		if (at < other + op->r.count && other < at + n)
+			return false;
+	}
 	return true;
 }
 
-/* Where two releases of a page overlap, which of them made which extents is not certain. */
-static void blur(struct area *a, const struct op *ops, uint32_t n)
+static bool place(struct search *s, uint32_t i)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		for (uint32_t j = i + 1; j < n && ops[j].r.start_ns <= ops[i].r.end_ns; j++) {
-			uint64_t one = ops[i].at, one_end = one + ops[i].r.count;
-			uint64_t other = ops[j].at, other_end = other + ops[j].r.count;
-			uint64_t from = one < other ? one : other;
-			uint64_t to = one_end > other_end ? one_end : other_end;
+	struct rank *rank = &s->ranks[s->level];
+	struct op *op = &s->ops[i];
 
-			if (ops[i].deed != DEFER || ops[j].deed != DEFER || one >= other_end ||
-			    other >= one_end)
-				continue;
-			for (uint64_t p = 0; p < a->n_pieces; p++) {
-				struct lane_piece *piece = &a->pieces[p];
+	rank->tried = rank->op = i;
+	rank->turn = turn(op, rank->lo);
+	s->tries++;
+	if ((op->at.stage == LIST || op->at.stage == FREE) && !owned(s, op))
+		return false;
+	if (!apply(s->a, op, rank))
+		return false;
+	rank->trail = s->n_trail;
+	s->ranks[s->level + 1].lo = from(op) > rank->lo ? from(op) : rank->lo;
+	advance(s, i);
+	s->level++;
+	look(s);
+	return true;
+}
 
-				if (piece->first >= to || from >= piece->first + piece->pages)
-					continue;
-				piece->id = 0;
-				if (piece->since > ops[i].r.start_ns)
-					piece->since = ops[i].r.start_ns;
-				if (piece->until < ops[j].r.end_ns)
-					piece->until = ops[j].r.end_ns;
-			}
-		}
-	}
+static void displace(struct search *s)
+{
+	struct rank *rank = &s->ranks[--s->level];
+
+	while (s->n_trail > rank->trail)
+		retreat(s);
+	take_back(s->a, &s->ops[rank->op], rank);
+}
+
+static void further(struct search *s)
+{
+	if (s->level <= s->furthest)
+		return;
+	s->furthest = s->level;
+	s->tries = 0;
+	s->late = NONE;
 }
 
 /*
- * Whether the cluster has a lawful order; the state is then the one after it,
- * else as before. ops by start, n at most CLUSTER.
+ * An operation looks right after its start, but for an interrupt between the two: orders in which
+ * it does so are tried first.
  */
-static bool arrange(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n)
+static void be_late(struct search *s, uint32_t i)
 {
-	struct rank *ranks = scratch->ranks;
-	uint8_t *used = scratch->used;
-	uint32_t level = 0, first = 0;
-	uint64_t budget = 64 * n + 1024;
-
-	memset(used, 0, n);
-	ranks[0].tried = NONE;
-	for (;;) {
-		struct rank *rank = &ranks[level];
-		uint32_t next = level < n ? candidate(ops, n, first, used, rank->tried) : NONE;
-
-		if (level == n && !ranks[n - 1].n_waiting)
-			break;
-		if (next == NONE || !budget) {
-			if (!level)
-				return false;
-			rank = &ranks[--level];
-			take_back(a, &ops[rank->op], rank);
-			used[rank->op] = 0;
-			if (rank->op < first)
-				first = rank->op;
-			continue;
-		}
-		budget--;
-		rank->tried = next;
-		rank->op = next;
-		if (!apply(a, &ops[next], rank))
-			continue;
-		used[next] = 1;
-		if (!entry_fits(ranks, level, &ops[next]) ||
-		    !exits_fit(ops, rank, level ? rank - 1 : NULL, next, a->listed,
-			       latest_of(ops, n, first, used))) {
-			take_back(a, &ops[next], rank);
-			used[next] = 0;
-			continue;
-		}
-		while (first < n && used[first])
-			first++;
-		ranks[++level].tried = NONE;
+	if (s->late == NONE) {
+		s->late = i;
+		s->base = s->level > BACK ? s->level - BACK : 0;
 	}
-	for (uint32_t i = 0; i < n; i++)
-		free(ranks[i].flushed);
+	displace(s);
+	if (s->tries <= PATIENCE)
+		return;
+	while (s->level > s->base)
+		displace(s);
+	s->ops[s->late].exempt = true;
+	s->ranks[s->level].tried = NONE;
+	s->late = NONE;
+	s->tries = 0;
+}
+
+static bool arrange(struct search *s, uint64_t limit, uint64_t effort)
+{
+	s->ranks[0].lo = 0;
+	look(s);
+	while (s->first != NONE && s->ranks[s->level].bound < limit) {
+		uint32_t i = effort && s->tries < HOLD ? candidate(s) : NONE;
+
+		if (i == NONE) {
+			if (!s->level || !effort || s->tries >= HOLD)
+				break;
+			displace(s);
+			continue;
+		}
+		effort--;
+		if (!place(s, i))
+			continue;
+		i = late(s);
+		if (i == NONE)
+			further(s);
+		else
+			be_late(s, i);
+	}
+	if (s->first == NONE || s->ranks[s->level].bound >= limit)
+		return true;
+	while (s->level)
+		displace(s);
+	return false;
+}
+
+/* What each says it did; false: one of a kind that is not known here. */
+static bool prepare(struct area *a, struct op *ops, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct op *op = &ops[i];
+
+		if (op->begun)
+			continue;
+		op->deed = deed_of(a, op);
+		if (op->deed == UNKNOWN)
+			return false;
+		begin_op(op);
+		op->blurred = false;
+		op->since = op->r.start_ns;
+		op->until = op->r.end_ns;
+	}
 	return true;
 }
 
-bool explain(struct scratch *scratch, struct area *a, struct op *ops, uint64_t n)
+/*
+ * Whether the operations have a lawful order up to limit: all that began before is there. The area
+ * is then as it was behind the part of the order that is settled, and so are the operations; else
+ * it is as before.
+ */
+bool explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n, uint64_t limit)
 {
-	if (n > CLUSTER)
+	struct search s = {.a = a, .ops = ops, .late = NONE};
+	uint64_t changes = 0, stages = 0;
+	bool found;
+
+	if (!prepare(a, ops, n))
 		return false;
-	for (uint64_t i = 0; i < n; i++) {
-		ops[i].deed = deed_of(a, &ops[i]);
-		if (ops[i].deed == UNKNOWN)
-			return false;
+	for (uint32_t i = 0; i < n; i++) {
+		changes += ops[i].deed == TRY ? HIT_CHANGES + TRY_CHANGES * ops[i].r.n_contig : 1;
+		stages += LOOKS + ops[i].n_calls;
 	}
-	if (n > 1 && !flushes_apart(ops, n))
-		return false;
-	if (!arrange(scratch, a, ops, n))
+	stages += changes;
+	if (!make_room(scratch, changes + 1, stages))
 		return false;
 	if (n > 1)
 		blur(a, ops, n);
-	return true;
+	s.ranks = scratch->ranks;
+	s.trail = scratch->trail;
+	link_all(&s, n);
+	found = arrange(&s, limit, EFFORT * changes + 1024);
+	for (uint64_t i = 0; found && s.first != NONE && i < MARGIN && s.level; i++)
+		displace(&s);
+	for (uint64_t i = 0; i < s.level; i++)
+		free(s.ranks[i].taken);
+	if (n > KEPT)
+		drop_room(scratch);
+	return found;
 }

@@ -14,32 +14,51 @@
 #define RECENT 64
 #define NOWHERE UINT64_MAX
 
-enum deed { UNKNOWN, HIT, CONTIG, IN_VAIN, DEFER, DIRECT, REJECT, COUNT };
+/* Kinds of events, as cmaobs/whatif/demand.py numbers them. */
+enum { EVENT_ASK, EVENT_GIVE, EVENT_SCAN, EVENT_REACH, EVENT_BATCH };
 
-/* An operation with its calls. lo, hi: it took effect between them. */
-struct op {
-	struct cmaobs_record r;
-	struct cmaobs_record *calls;
-	uint64_t lo, hi;
-	uint64_t at; /* first page */
-	uint32_t n_calls;
-	enum deed deed;
+enum deed { UNKNOWN, TRY, DEFER, DIRECT, REJECT, COUNT };
+
+/*
+ * What an operation does next; each at one instant. An allocation that picked a run fetches it; or
+ * takes all extents off the list, gives each to the buddy, and asks it for the run, which it then
+ * has, or clears the bits of and may go on to the next try.
+ */
+enum stage { ENTRY, PICK, VAIN, FETCH, TAKE, GIVE, ASK, CLEAR, LIST, FREE, COUNTED, EXIT, OVER };
+
+/* Where an operation is: calls of a try are [try_, contig], the next of them to be made is call. */
+struct progress {
+	uint32_t try_, contig, call;
+	enum stage stage;
 };
 
 #define NONE UINT32_MAX
-#define WAITING 32 /* operations placed that have not read defer_count at return */
 
-/* A place in the order, and what is needed to take its operation back. */
+/* An operation with its calls. */
+struct op {
+	struct cmaobs_record r;
+	struct cmaobs_record *calls;
+	uint32_t n_calls;
+	uint32_t next, prev; /* of those that are not over, by start */
+	struct progress at;
+	enum deed deed;
+	bool begun;   /* in a part of the order that is settled */
+	bool exempt;  /* may have read defer_count long after its start */
+	bool blurred; /* another releases the same pages meanwhile */
+	uint64_t since, until;
+};
+
+/* A place in the order, and what is needed to take its step back. */
 struct rank {
-	uint32_t op;           /* NONE: not placed yet */
+	uint32_t op;
 	uint32_t tried;        /* the operation tried last; NONE: none */
+	uint64_t turn;         /* and its turn */
 	struct lane_piece was; /* the piece that a hit was taken from */
-	struct lane_piece *flushed;
-	uint64_t n_flushed;
-	uint64_t listed; /* before */
-	uint64_t hi, lo; /* it took effect by hi, and the next one not before lo */
-	uint16_t waiting[WAITING];
-	uint32_t n_waiting;
+	struct lane_piece *taken;
+	uint64_t n_taken;
+	uint64_t trail; /* progress noted before */
+	uint64_t lo;    /* it took effect then or later, */
+	uint64_t bound; /* and by then */
 };
 
 struct scratch;
@@ -53,8 +72,8 @@ struct area {
 	uint64_t listed; /* pages in pieces */
 	uint64_t next_id;
 	uint64_t batch;
-	struct op *ops; /* by start, once they were sorted; in use: [head, tail) */
-	bool unsorted;
+	struct op *ops; /* by start; in use: [head, tail) */
+	bool midway;    /* some of them have begun */
 	uint64_t head, tail, room;
 	struct op recent[RECENT];
 	uint64_t n_recent;
@@ -80,6 +99,7 @@ void to_front(struct area *a);
 uint64_t next_bit(const struct area *a, uint64_t at, uint64_t end, bool set);
 uint64_t lowest(struct area *a, uint64_t pages, unsigned int align);
 uint64_t lowest_from(const struct area *a, uint64_t at, uint64_t pages, unsigned int align);
+bool listed(const struct area *a, uint64_t first, uint64_t pages);
 bool all_set(const struct area *a, uint64_t first, uint64_t pages);
 void mark(struct area *a, uint64_t first, uint64_t pages, bool set);
 struct lane_piece *holder(struct area *a, uint64_t first, uint64_t pages);
@@ -87,12 +107,29 @@ bool insert_piece(struct area *a, struct lane_piece piece);
 void remove_piece(struct area *a, struct lane_piece *piece);
 
 /* deed.c */
-enum deed deed_of(const struct area *a, struct op *op);
+enum deed deed_of(const struct area *a, const struct op *op);
+
+/* stage.c */
+uint64_t first_page(const struct area *a, const struct op *op);
+void begin_op(struct op *op);
+void go_on(struct op *op);
+uint64_t from(const struct op *op);
+uint64_t due(const struct op *op);
+bool changes(const struct op *op);
+bool has_run(const struct op *op);
+
+/* effect.c */
+bool looks(struct area *a, const struct op *op);
+uint64_t picked_next(struct area *a, const struct op *op);
 bool apply(struct area *a, struct op *op, struct rank *rank);
 void take_back(struct area *a, struct op *op, struct rank *rank);
 
+/* blur.c */
+void blur(struct area *a, struct op *ops, uint32_t n);
+
 /* order.c */
 struct scratch *new_scratch(void);
-bool explain(struct scratch *scratch, struct area *a, struct op *ops, uint64_t n);
+void free_scratch(struct scratch *scratch);
+bool explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n, uint64_t limit);
 
 #endif

@@ -6,8 +6,6 @@
 
 #include "play.h"
 
-enum { ASK, GIVE, SCAN_BY_HAND, REACH, SET_BATCH };
-
 #define EBUSY_ 16
 #define LATEST (1LL << 62) /* ns */
 
@@ -250,17 +248,17 @@ static bool happen(struct play *y, uint64_t i)
 	const struct lane_demand *d = y->d;
 
 	switch (d->kinds[i]) {
-	case ASK:
+	case EVENT_ASK:
 		return allocate(y, d->asks[i], d->a[i], d->b[i]);
-	case GIVE:
+	case EVENT_GIVE:
 		return give(y, d->asks[i], d->a[i], d->b[i]);
-	case SCAN_BY_HAND:
+	case EVENT_SCAN:
 		scan(y, d->a[i]);
 		return true;
-	case REACH:
+	case EVENT_REACH:
 		reach(y);
 		return true;
-	case SET_BATCH:
+	case EVENT_BATCH:
 		if (!y->p->as_recorded)
 			return true;
 		y->batch = d->a[i];
@@ -314,7 +312,7 @@ static bool begin(struct play *y)
 static bool sound(const struct lane_demand *d)
 {
 	for (uint64_t i = 0; i < d->n_events; i++)
-		if (d->kinds[i] == GIVE && d->asks[i] < 0 &&
+		if (d->kinds[i] == EVENT_GIVE && d->asks[i] < 0 &&
 		    (d->b[i] < 0 || (uint64_t)d->b[i] > d->pages || (uint64_t)d->a[i] < d->base ||
 		     (uint64_t)d->a[i] - d->base > d->pages - d->b[i]))
 			return false;

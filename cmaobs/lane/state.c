@@ -102,6 +102,14 @@ struct lane_piece *holder(struct area *a, uint64_t first, uint64_t pages)
 	return pages <= p->pages && first - p->first <= p->pages - pages ? p : NULL;
 }
 
+/* Whether a piece has any of these pages. */
+bool listed(const struct area *a, uint64_t first, uint64_t pages)
+{
+	uint64_t i = behind(a, first + pages - 1);
+
+	return i && a->pieces[i - 1].first + a->pieces[i - 1].pages > first;
+}
+
 bool insert_piece(struct area *a, struct lane_piece piece)
 {
 	uint64_t i = behind(a, piece.first);
@@ -139,6 +147,9 @@ int lane_load(struct lane *lane, uint32_t index, const uint64_t *bitmap,
 	memcpy(a->bitmap, bitmap, (a->pages + 63) / 64 * sizeof(*bitmap));
 	a->low = a->n_pieces = a->listed = 0;
 	a->batch = batch;
+	a->midway = false;
+	for (uint64_t i = a->head; i < a->tail; i++)
+		a->ops[i].begun = false;
 	for (uint64_t i = 0; i < count; i++) {
 		if (pieces[i].id >= a->next_id)
 			a->next_id = pieces[i].id + 1;

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+/* From one stage of an operation to the next, and when each can be. */
+
+#include <errno.h>
+
+#include "private.h"
+
+/* The contig call of the try whose calls begin there; the number of calls: it has none. */
+static uint32_t contig_of(const struct op *op, uint32_t try_)
+{
+	while (try_ < op->n_calls && op->calls[try_].kind != CMAOBS_CONTIG)
+		try_++;
+	return try_;
+}
+
+static bool has_call(const struct op *op)
+{
+	return op->at.contig < op->n_calls;
+}
+
+void begin_op(struct op *op)
+{
+	op->at =
+		(struct progress){.contig = op->deed == TRY ? contig_of(op, 0) : 0, .stage = ENTRY};
+	op->exempt = false;
+}
+
+/* Of the run that the try picks. */
+uint64_t first_page(const struct area *a, const struct op *op)
+{
+	bool asks = op->deed == TRY && has_call(op);
+
+	return (asks ? op->calls[op->at.contig].pfn : op->r.pfn) - a->base;
+}
+
+static enum stage begin_try(const struct op *op)
+{
+	return has_call(op) || op->r.path == CMAOBS_PATH_HIT ? PICK : VAIN;
+}
+
+static enum stage first_stage(const struct op *op)
+{
+	switch (op->deed) {
+	case TRY:
+		return begin_try(op);
+	case DEFER:
+		return LIST;
+	case DIRECT:
+		return FREE;
+	case COUNT:
+		return COUNTED;
+	default:
+		return EXIT;
+	}
+}
+
+/* To the next stage. */
+void go_on(struct op *op)
+{
+	struct progress *at = &op->at;
+	int64_t ret;
+
+	switch (at->stage) {
+	case ENTRY:
+		at->stage = first_stage(op);
+		break;
+	case PICK:
+		at->stage = has_call(op) ? TAKE : FETCH;
+		break;
+	case TAKE:
+		at->call = at->try_;
+		at->stage = at->call < at->contig ? GIVE : ASK;
+		break;
+	case GIVE:
+		at->call++;
+		at->stage = at->call < at->contig ? GIVE : ASK;
+		break;
+	case ASK:
+		at->stage = op->calls[at->contig].ret ? CLEAR : EXIT;
+		break;
+	case CLEAR:
+		ret = op->calls[at->contig].ret;
+		at->try_ = at->contig + 1;
+		at->contig = contig_of(op, at->try_);
+		at->stage = ret == -EBUSY ? begin_try(op) : EXIT;
+		break;
+	case EXIT:
+		at->stage = OVER;
+		break;
+	default:
+		at->stage = EXIT;
+	}
+}
+
+/* When the stage can be at the earliest, */
+uint64_t from(const struct op *op)
+{
+	switch (op->at.stage) {
+	case GIVE:
+	case ASK:
+		return op->calls[op->at.call].start_ns;
+	case CLEAR:
+		return op->calls[op->at.contig].end_ns;
+	case FREE:
+		return op->calls[0].end_ns;
+	case EXIT:
+		return op->n_calls ? op->calls[op->n_calls - 1].end_ns : op->r.start_ns;
+	default:
+		return op->r.start_ns;
+	}
+}
+
+/* and by when it must have been. */
+uint64_t due(const struct op *op)
+{
+	uint32_t next = op->at.try_;
+
+	switch (op->at.stage) {
+	case GIVE:
+	case ASK:
+		return op->calls[op->at.call].end_ns;
+	case CLEAR:
+		next = op->at.contig + 1;
+		break;
+	case FREE:
+	case EXIT:
+		next = op->n_calls;
+		break;
+	default:
+		break;
+	}
+	return next < op->n_calls ? op->calls[next].start_ns : op->r.end_ns;
+}
+
+/* Whether the stage has a place in the order, since others can tell whether they come behind it. */
+bool changes(const struct op *op)
+{
+	switch (op->at.stage) {
+	case PICK:
+	case FETCH:
+	case TAKE:
+	case CLEAR:
+	case LIST:
+	case FREE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Whether the operation is an allocation that has picked a run, and not lost it again. */
+bool has_run(const struct op *op)
+{
+	if (op->deed != TRY)
+		return false;
+	if (op->at.stage == EXIT)
+		return op->r.path != CMAOBS_PATH_FAILED;
+	return op->at.stage >= FETCH && op->at.stage <= CLEAR;
+}
