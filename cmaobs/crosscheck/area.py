@@ -107,7 +107,12 @@ class Area:
         """Take in a snapshot; it is compared when the sweep gets there."""
         if state.at_rest:
             self._agenda.put(state.end_ns, What.SNAPSHOT, state)
-        elif state.start_ns > self.now:
+        elif self.ride is None or not self.ride.glance(state):
+            self.glance(state)
+
+    def glance(self, state: AreaState) -> None:
+        """Queue a snapshot that was taken while operations were in flight."""
+        if state.start_ns > self.now:
             glance = Glance(state)
             self._agenda.put(state.start_ns, What.GLANCE, glance)
             self._agenda.put(state.end_ns, What.GLANCE_END, glance)

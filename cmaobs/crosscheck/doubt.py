@@ -79,6 +79,9 @@ class Doubts:
     def __contains__(self, divergence: Divergence) -> bool:
         return any(doubt.divergence is divergence for doubt in self._open)
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def clear(self) -> None:
         """Nothing of before is known any more."""
         self._open.clear()

@@ -8,14 +8,16 @@ state only where everything about the area is certain.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from cmaobs.crosscheck.extents import Piece
 from cmaobs.crosscheck.frame import ALLOCATED, DEFERRED, FREE
 from cmaobs.events import Operation
-from cmaobs.lane import Lane
+from cmaobs.lane import Lane, Stretch
 from cmaobs.lane import Piece as LanePiece
 from cmaobs.runs import bits, union
+from cmaobs.state import AreaState
 
 if TYPE_CHECKING:
     from cmaobs.crosscheck.area import Area
@@ -40,6 +42,7 @@ class Ride:
         self._riding = False
         self._midway = False  # the lane's state is not one between two clusters
         self._watermark = 0
+        self._glances: deque[AreaState] = deque()  # that the lane has
 
     @property
     def waiting(self) -> int:
@@ -64,9 +67,10 @@ class Ride:
                 continue
             known = self.waiting > 0 and (self._riding or self._board())
             done = lane.run(self._index, until, known)
-            self._credit(done.explained, done.crowded, done.granted, done.refused, done.last_ns)
-            self._midway = bool(done.midway)
-            if done.stuck:
+            self._credit(done)
+            if done.differs:
+                self.alight()
+            elif done.stuck:
                 self._leave(done.stuck)
             elif stop is None or stop >= watermark:
                 begun = lane.begun(self._index, max(watermark - _WAIT_NS, 0))
@@ -135,18 +139,30 @@ class Ride:
         for operation in self._lane.take(self._index, min(count, _AT_ONCE)):
             self._area.add(operation, 0)
 
-    def _credit(self, explained: int, crowded: int, granted: int, refused: int,
-                last_ns: int) -> None:
+    def glance(self, state: AreaState) -> bool:
+        """Have the lane compare a snapshot made in motion. False: it is not for the lane."""
         area = self._area
-        self.explained += explained
-        self.crowded += crowded
-        area.operations += explained
-        area.ended += explained
-        area.decided += explained
-        area.unsure += explained
-        area.granted += granted
-        area.refused += refused
-        area.now = area.pages.now = max(area.now, last_ns)
+        taken = (self._riding and area.next_ns is None and not area.busy_until
+                 and not len(area.doubts) and state.start_ns > area.blind_until
+                 and self._lane.glance(state))
+        if taken:
+            self._glances.append(state)
+        return taken
+
+    def _credit(self, done: Stretch) -> None:
+        area = self._area
+        self.explained += done.explained
+        self.crowded += done.crowded
+        area.operations += done.explained
+        area.ended += done.explained
+        area.decided += done.explained
+        area.unsure += done.explained
+        area.granted += done.granted
+        area.refused += done.refused
+        area.now = area.pages.now = max(area.now, done.last_ns)
+        self._midway = bool(done.midway)
+        for _ in range(done.glanced):
+            area.pace.compared(self._glances.popleft(), area.ended)
 
     def _board(self) -> bool:
         """Give the lane the state, if all of it is certain."""
@@ -173,12 +189,14 @@ class Ride:
     def forget(self) -> None:
         """What the lane has of the state is of no use any more."""
         self._riding = self._midway = False
+        self._lane.unglance(self._index)
+        while self._glances:
+            self._area.glance(self._glances.popleft())
 
     def alight(self) -> None:
-        """Take the state back from the lane."""
+        """Take the state back from the lane, and the snapshots that wait there."""
         if not self._riding:
             return
-        self._riding = False
         if self._midway:
             self._area.gap(_NO_ORDER, self._watermark)
             return
@@ -191,3 +209,4 @@ class Ride:
         pages.marks.clear = bits(0, area.facts.count) & ~held
         pages.extents.restore(Piece(p.first, p.pages, object() if p.ident else None,
                                     p.since, p.until) for p in pieces)
+        self.forget()

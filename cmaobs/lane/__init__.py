@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 from cmaobs import wire
 from cmaobs.events import RECORD, Kind, Operation, Record, decode
 from cmaobs.lane import library
-from cmaobs.state import AreaFacts
+from cmaobs.runs import union
+from cmaobs.state import AreaFacts, AreaState
 
 _COUNTERS = wire.Layout("cmaobs_counters")
 _PIECE = struct.Struct("=5Q")
-_RESULT = struct.Struct("=8Q")
+_RESULT = struct.Struct("=10Q")
 _FAR = (1 << 64) - 1
 
 
@@ -44,6 +45,8 @@ class Stretch(NamedTuple):
     stuck: int
     stuck_ns: int
     midway: int
+    glanced: int
+    differs: int
 
 
 def missing() -> str:
@@ -175,6 +178,22 @@ class Lane:
         result = self._ffi.new("struct lane_result *")
         self._lib.lane_run(self._lane, index, min(until_ns, _FAR), known, result)
         return Stretch(*_RESULT.unpack(self._ffi.buffer(result)))
+
+    def glance(self, state: AreaState) -> bool:
+        """Take a snapshot made while operations were in flight; False: it cannot wait here."""
+        facts = state.facts
+        if state.defer_count is not None and state.defer_count < 0:
+            return False
+        words = -(-facts.count // 64)
+        held = union(((pfn - facts.base_pfn, count) for pfn, count in state.allocated))
+        listed = _FAR if state.defer_count is None else state.defer_count
+        return not self._must(self._lib.lane_glance(
+            self._lane, facts.index, state.start_ns, state.end_ns,
+            self._ffi.from_buffer("uint64_t[]", held.to_bytes(words * 8, "little")), listed))
+
+    def unglance(self, index: int) -> None:
+        """Forget the snapshots that wait."""
+        self._lib.lane_unglance(self._lane, index)
 
     def waiting(self, index: int) -> int:
         """Operations fed and not explained yet."""

@@ -43,6 +43,8 @@ void lane_free(struct lane *lane)
 			free(a->ops[j].calls);
 		for (uint64_t j = 0; j < RECENT; j++)
 			free(a->recent[j].calls);
+		drop_glances(a, a->n_glances);
+		free(a->glances);
 		free(a->ops);
 		free(a->pieces);
 		free(a->bitmap);
@@ -144,17 +146,67 @@ static void shrink(struct area *a)
 	a->room /= 2;
 }
 
-/* How many of the first operations overlap, directly or through others; *end: when all ended. */
+/*
+ * How many of the first operations overlap, directly or through others, or through a glance;
+ * *end: when all ended.
+ */
 static uint64_t chain(const struct area *a, uint64_t *end)
 {
 	const struct op *ops = &a->ops[a->head];
-	uint64_t left = a->tail - a->head, n = 1;
+	uint64_t left = a->tail - a->head, n = 0;
+	uint32_t glances = 0;
+	bool more = true;
 
-	*end = ops->r.end_ns;
-	for (; n < left && ops[n].r.start_ns <= *end; n++)
-		if (ops[n].r.end_ns > *end)
-			*end = ops[n].r.end_ns;
+	*end = ops->r.start_ns;
+	while (more) {
+		more = false;
+		for (; n < left && ops[n].r.start_ns <= *end; n++, more = true)
+			if (ops[n].r.end_ns > *end)
+				*end = ops[n].r.end_ns;
+		for (; glances < a->n_glances && a->glances[glances].start_ns <= *end;
+		     glances++, more = true)
+			if (a->glances[glances].end_ns > *end)
+				*end = a->glances[glances].end_ns;
+	}
 	return n;
+}
+
+/* Glances while nothing was in flight. False: one of them differs. */
+static bool glance_alone(struct area *a, uint64_t until_ns, struct lane_result *result)
+{
+	if (a->head < a->tail && a->ops[a->head].r.start_ns < until_ns)
+		until_ns = a->ops[a->head].r.start_ns;
+	while (a->n_glances && a->glances[0].end_ns < until_ns) {
+		glance_begin(a, a->glances);
+		glance_see(a, a->glances);
+		if (!glances_agree(a, 1))
+			return false;
+		drop_glances(a, 1);
+		result->glanced++;
+	}
+	return true;
+}
+
+/*
+ * Explain the first operations, which overlap: all, or where they are too many, or go on for too
+ * long, part of them. False: no order was found.
+ */
+static bool explain_first(struct lane *lane, struct area *a, uint64_t n, uint64_t limit,
+			  uint64_t end, struct lane_result *result)
+{
+	struct op *ops = &a->ops[a->head];
+	bool part = n > LONG;
+	int glances;
+
+	if (part && limit > ops[LONG].r.start_ns)
+		limit = ops[LONG].r.start_ns;
+	glances = explain(lane->scratch, a, ops, part ? LONG : n, limit, end);
+	if (glances < 0)
+		return false;
+	drop_glances(a, glances);
+	result->glanced += glances;
+	a->midway = limit != UINT64_MAX;
+	return consume(a, part ? LONG : n, result) || !part;
 }
 
 /* Put the operations in order as far as that goes. */
@@ -162,34 +214,30 @@ static void run(struct lane *lane, struct area *a, uint64_t until_ns, int known,
 		struct lane_result *result)
 {
 	a->midway = a->midway && known;
-	while (a->head < a->tail) {
-		struct op *ops = &a->ops[a->head];
-		uint64_t end, limit = UINT64_MAX, n = chain(a, &end), part = n, gone;
-		bool open = end >= until_ns;
+	for (;;) {
+		uint64_t end, n, limit = UINT64_MAX;
+		bool open;
 
-		if (open && n < LONG && !(a->midway && ops->r.start_ns + WAIT_NS < until_ns))
+		if (!glance_alone(a, until_ns, result)) {
+			result->differs = 1;
+			return;
+		}
+		if (a->head == a->tail)
+			return;
+		n = chain(a, &end);
+		open = end >= until_ns;
+		if (open && n < LONG &&
+		    !(a->midway && a->ops[a->head].r.start_ns + WAIT_NS < until_ns))
 			return;
 		if (open)
 			limit = until_ns;
-		if (known && n > LONG) {
-			part = LONG;
-			if (limit > ops[LONG].r.start_ns)
-				limit = ops[LONG].r.start_ns;
-		}
-		if (!known || !explain(lane->scratch, a, ops, part, limit)) {
+		if (!known || !explain_first(lane, a, n, limit, end, result)) {
 			result->stuck = n;
 			result->stuck_ns = end;
 			return;
 		}
-		gone = consume(a, part, result);
-		a->midway = limit != UINT64_MAX;
-		if (open && part == n)
+		if (open && n <= LONG)
 			return;
-		if (!gone) {
-			result->stuck = n;
-			result->stuck_ns = end;
-			return;
-		}
 	}
 }
 

@@ -37,6 +37,8 @@ struct lane_result {
 	uint64_t stuck;     /* operations of the first cluster left; 0: none */
 	uint64_t stuck_ns;  /* its end */
 	uint64_t midway;    /* operations have begun: the state is not one between two clusters */
+	uint64_t glanced;   /* snapshots that agree with what was explained */
+	uint64_t differs;   /* the next one does not, though nothing was in flight */
 };
 
 struct lane;
@@ -69,6 +71,15 @@ void lane_run(struct lane *lane, uint32_t index, uint64_t until_ns, int known,
 	      struct lane_result *result);
 /* What began before this time must be fed no more. */
 void lane_passed(struct lane *lane, uint64_t watermark_ns);
+
+/*
+ * A snapshot between two times, in motion, of the bits and of defer_count; UINT64_MAX: not read. It
+ * is compared once what was in flight is explained. 0: taken. 1: not, too many wait, or a later one
+ * does. -1: no memory. lane_unglance(): forget those that wait.
+ */
+int lane_glance(struct lane *lane, uint32_t index, uint64_t start_ns, uint64_t end_ns,
+		const uint64_t *bitmap, uint64_t listed);
+void lane_unglance(struct lane *lane, uint32_t index);
 
 uint64_t lane_waiting(struct lane *lane, uint32_t index);
 /* Of those, how many began at until_ns or before; and when the first began. UINT64_MAX: none. */

@@ -349,8 +349,6 @@ static bool arrange(struct search *s, uint64_t limit, uint64_t effort)
 	}
 	if (s->first == NONE || s->ranks[s->level].bound >= limit)
 		return true;
-	while (s->level)
-		displace(s);
 	return false;
 }
 
@@ -373,34 +371,101 @@ static bool prepare(struct area *a, struct op *ops, uint32_t n)
 	return true;
 }
 
+/* Behind the last place that took effect before the time. */
+static void back_to(struct search *s, uint64_t time)
+{
+	while (s->level && s->ranks[s->level - 1].bound >= time)
+		displace(s);
+}
+
+/* By when the last place took effect. */
+static uint64_t last(const struct search *s)
+{
+	return s->level ? s->ranks[s->level - 1].bound : 0;
+}
+
+/* Go through the places again up to that level, and have the first n glances see it. */
+static void show(struct search *s, uint64_t level, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		glance_begin(s->a, &s->a->glances[i]);
+	for (;;) {
+		for (uint32_t i = 0; i < n; i++) {
+			struct glance *g = &s->a->glances[i];
+
+			if (last(s) <= g->end_ns && g->start_ns <= s->ranks[s->level].bound)
+				glance_see(s->a, g);
+		}
+		if (s->level == level)
+			return;
+		place(s, s->ranks[s->level].op);
+	}
+}
+
 /*
- * Whether the operations have a lawful order up to limit: all that began before is there. The area
- * is then as it was behind the part of the order that is settled, and so are the operations; else
- * it is as before.
+ * How much of the order is settled, where it ends before the operations do: no place that might
+ * be another in the light of what comes, and none inside of a glance that goes on.
  */
-bool explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n, uint64_t limit)
+static void settle(struct search *s)
+{
+	struct area *a = s->a;
+
+	for (uint64_t i = 0; i < MARGIN && s->level; i++)
+		displace(s);
+	for (uint32_t i = 0; i < a->n_glances; i++)
+		if (a->glances[i].start_ns <= last(s) && a->glances[i].end_ns > last(s))
+			back_to(s, a->glances[i].start_ns);
+}
+
+/* How many glances began by that time; they agree with the order, else negative. */
+static int compare(struct search *s, uint64_t time)
+{
+	uint64_t level = s->level;
+	uint32_t n = 0;
+
+	while (n < s->a->n_glances && s->a->glances[n].start_ns <= time)
+		n++;
+	if (!n)
+		return 0;
+	back_to(s, s->a->glances[0].start_ns);
+	show(s, level, n);
+	return glances_agree(s->a, n) ? (int)n : -1;
+}
+
+/*
+ * Whether the operations have a lawful order up to limit: all that began before is there; or all of
+ * them, which end by end. The area is then as it was behind the part of the order that is settled,
+ * and so are the operations; else it is as before. Returns how many glances agree with that, or -1
+ * where there is no such order.
+ */
+int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n, uint64_t limit,
+	    uint64_t end)
 {
 	struct search s = {.a = a, .ops = ops, .late = NONE};
 	uint64_t changes = 0, stages = 0;
-	bool found;
+	int found = -1;
 
 	if (!prepare(a, ops, n))
-		return false;
+		return -1;
 	for (uint32_t i = 0; i < n; i++) {
 		changes += ops[i].deed == TRY ? HIT_CHANGES + TRY_CHANGES * ops[i].r.n_contig : 1;
 		stages += LOOKS + ops[i].n_calls;
 	}
 	stages += changes;
 	if (!make_room(scratch, changes + 1, stages))
-		return false;
+		return -1;
 	if (n > 1)
 		blur(a, ops, n);
 	s.ranks = scratch->ranks;
 	s.trail = scratch->trail;
 	link_all(&s, n);
-	found = arrange(&s, limit, EFFORT * changes + 1024);
-	for (uint64_t i = 0; found && s.first != NONE && i < MARGIN && s.level; i++)
-		displace(&s);
+	if (arrange(&s, limit, EFFORT * changes + 1024)) {
+		if (s.first != NONE)
+			settle(&s);
+		found = compare(&s, s.first == NONE ? end : last(&s));
+	}
+	if (found < 0)
+		back_to(&s, 0);
 	for (uint64_t i = 0; i < s.level; i++)
 		free(s.ranks[i].taken);
 	if (n > KEPT)

@@ -63,6 +63,14 @@ struct rank {
 
 struct scratch;
 
+/* A snapshot that is not compared yet; left: bits that were not yet as they were read. */
+struct glance {
+	uint64_t start_ns, end_ns;
+	uint64_t listed; /* NOWHERE: not read */
+	uint64_t *bitmap, *left;
+	bool count_left;
+};
+
 struct area {
 	uint64_t base, pages;
 	uint64_t *bitmap;
@@ -75,6 +83,8 @@ struct area {
 	struct op *ops; /* by start; in use: [head, tail) */
 	bool midway;    /* some of them have begun */
 	uint64_t head, tail, room;
+	struct glance *glances; /* by time */
+	uint32_t n_glances;
 	struct op recent[RECENT];
 	uint64_t n_recent;
 	struct cmaobs_counters counters;
@@ -127,9 +137,16 @@ void take_back(struct area *a, struct op *op, struct rank *rank);
 /* blur.c */
 void blur(struct area *a, struct op *ops, uint32_t n);
 
+/* glance.c */
+void glance_begin(const struct area *a, struct glance *g);
+void glance_see(const struct area *a, struct glance *g);
+bool glances_agree(const struct area *a, uint32_t n);
+void drop_glances(struct area *a, uint32_t n);
+
 /* order.c */
 struct scratch *new_scratch(void);
 void free_scratch(struct scratch *scratch);
-bool explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n, uint64_t limit);
+int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n, uint64_t limit,
+	    uint64_t end);
 
 #endif

@@ -106,7 +106,7 @@ uint64_t from(const struct op *op)
 	case EXIT:
 		return op->n_calls ? op->calls[op->n_calls - 1].end_ns : op->r.start_ns;
 	default:
-		return op->r.start_ns;
+		return op->at.try_ ? op->calls[op->at.try_ - 1].end_ns : op->r.start_ns;
 	}
 }
 
