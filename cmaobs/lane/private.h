@@ -143,7 +143,7 @@ void glance_see(const struct area *a, struct glance *g);
 bool glances_agree(const struct area *a, uint32_t n);
 void drop_glances(struct area *a, uint32_t n);
 
-/* order.c */
+/* explain.c */
 struct scratch *new_scratch(void);
 void free_scratch(struct scratch *scratch);
 int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n, uint64_t limit,

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What is made of an order: how much of it is settled, and whether snapshots agree with it. */
+
+#include <stdlib.h>
+
+#include "order.h"
+
+#define HIT_CHANGES 2    /* stages that change the area: of a hit, */
+#define TRY_CHANGES 3ULL /* of a try that asked alloc_contig_range(); */
+#define LOOKS 3          /* and of any operation, those that do not */
+#define EFFORT 64        /* stages tried, by stage */
+#define MARGIN 1024      /* places that are not settled with those before them */
+#define KEPT 4096        /* operations that there is always room for */
+
+struct scratch {
+	struct rank *ranks;
+	struct step *trail;
+	uint64_t room_ranks, room_trail;
+};
+
+static void drop_room(struct scratch *s)
+{
+	free(s->ranks);
+	free(s->trail);
+	*s = (struct scratch){0};
+}
+
+struct scratch *new_scratch(void)
+{
+	return calloc(1, sizeof(struct scratch));
+}
+
+void free_scratch(struct scratch *s)
+{
+	if (s)
+		drop_room(s);
+	free(s);
+}
+
+static bool make_room(struct scratch *s, uint64_t ranks, uint64_t trail)
+{
+	if (ranks <= s->room_ranks && trail <= s->room_trail)
+		return true;
+	drop_room(s);
+	s->ranks = malloc(ranks * sizeof(*s->ranks));
+	s->trail = malloc(trail * sizeof(*s->trail));
+	if (!s->ranks || !s->trail) {
+		drop_room(s);
+		return false;
+	}
+	s->room_ranks = ranks;
+	s->room_trail = trail;
+	return true;
+}
+
+/* What each says it did; false: one of a kind that is not known here. */
+static bool prepare(struct area *a, struct op *ops, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct op *op = &ops[i];
+
+		if (op->begun)
+			continue;
+		op->deed = deed_of(a, op);
+		if (op->deed == UNKNOWN)
+			return false;
+		begin_op(op);
+		op->blurred = false;
+		op->since = op->r.start_ns;
+		op->until = op->r.end_ns;
+	}
+	return true;
+}
+
+/* Go through the places again up to that level, and have the first n glances see it. */
+static void show(struct search *s, uint64_t level, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		glance_begin(s->a, &s->a->glances[i]);
+	for (;;) {
+		for (uint32_t i = 0; i < n; i++) {
+			struct glance *g = &s->a->glances[i];
+
+			if (last(s) <= g->end_ns && g->start_ns <= s->ranks[s->level].bound)
+				glance_see(s->a, g);
+		}
+		if (s->level == level)
+			return;
+		place_next(s, s->ranks[s->level].op);
+	}
+}
+
+/*
+ * How much of the order is settled, where it ends before the operations do: no place that might
+ * be another in the light of what comes, and none inside of a glance that goes on.
+ */
+static void settle(struct search *s)
+{
+	struct area *a = s->a;
+
+	for (uint64_t i = 0; i < MARGIN && s->level; i++)
+		displace(s);
+	for (uint32_t i = 0; i < a->n_glances; i++)
+		if (a->glances[i].start_ns <= last(s) && a->glances[i].end_ns > last(s))
+			back_to(s, a->glances[i].start_ns);
+}
+
+/* How many glances began by that time; they agree with the order, else negative. */
+static int compare(struct search *s, uint64_t time)
+{
+	uint64_t level = s->level;
+	uint32_t n = 0;
+
+	while (n < s->a->n_glances && s->a->glances[n].start_ns <= time)
+		n++;
+	if (!n)
+		return 0;
+	back_to(s, s->a->glances[0].start_ns);
+	show(s, level, n);
+	return glances_agree(s->a, n) ? (int)n : -1;
+}
+
+/*
+ * Whether the operations have a lawful order up to limit: all that began before is there; or all of
+ * them, which end by end. The area is then as it was behind the part of the order that is settled,
+ * and so are the operations; else it is as before. Returns how many glances agree with that, or -1
+ * where there is no such order.
+ */
+int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n, uint64_t limit,
+	    uint64_t end)
+{
+	struct search s = {.a = a, .ops = ops, .late = NONE};
+	uint64_t changes = 0, stages = 0;
+	int found = -1;
+
+	if (!prepare(a, ops, n))
+		return -1;
+	for (uint32_t i = 0; i < n; i++) {
+		changes += ops[i].deed == TRY ? HIT_CHANGES + TRY_CHANGES * ops[i].r.n_contig : 1;
+		stages += LOOKS + ops[i].n_calls;
+	}
+	stages += changes;
+	if (!make_room(scratch, changes + 1, stages))
+		return -1;
+	if (n > 1)
+		blur(a, ops, n);
+	s.ranks = scratch->ranks;
+	s.trail = scratch->trail;
+	link_all(&s, n);
+	if (arrange(&s, limit, EFFORT * changes + 1024)) {
+		if (s.first != NONE)
+			settle(&s);
+		found = compare(&s, s.first == NONE ? end : last(&s));
+	}
+	if (found < 0)
+		back_to(&s, 0);
+	for (uint64_t i = 0; i < s.level; i++)
+		free(s.ranks[i].taken);
+	if (n > KEPT)
+		drop_room(scratch);
+	return found;
+}

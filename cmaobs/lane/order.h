@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The search for an order of overlapping operations. */
+#ifndef CMAOBS_LANE_ORDER_H
+#define CMAOBS_LANE_ORDER_H
+
+#include "private.h"
+
+/* What is undone when a stage is taken back. */
+struct step {
+	struct progress was;
+	uint32_t op;
+};
+
+struct search {
+	struct area *a;
+	struct op *ops;
+	uint32_t first; /* operation that is not over; NONE: none */
+	struct rank *ranks;
+	uint64_t level, furthest, tries;
+	struct step *trail;
+	uint64_t n_trail;
+	uint32_t late; /* the first that had not looked when it should have; NONE: none */
+	uint64_t base; /* the level from which its being late is tried */
+};
+
+void link_all(struct search *s, uint32_t n);
+bool place_next(struct search *s, uint32_t i);
+void displace(struct search *s);
+bool arrange(struct search *s, uint64_t limit, uint64_t effort);
+void back_to(struct search *s, uint64_t time);
+uint64_t last(const struct search *s);
+
+#endif
