@@ -21,11 +21,12 @@ from cmaobs.verdict import Coverage, Divergence, Outcome, Verdict
 class Limits:
     """settle_ns: for so long after the first operation, what was in flight at attach may
     still come to light, where the source does not know better. divergences: kept in full; the
-    rest is counted.
+    rest is counted. overlapping: operations of which the fast lane looks for one order.
     """
 
     settle_ns: int = 1_000_000_000
     divergences: int = 16
+    overlapping: int = 32_768
 
 
 class Checker:
@@ -51,7 +52,8 @@ class Checker:
         self._limits = limits or Limits()
         self._facts = tuple(areas)
         self._several: Counter[int] = Counter({one.index: 0 for one in areas if one.ranges})
-        self._lane = None if lane.missing() or self._several else Lane(areas)
+        self._lane = (None if lane.missing() or self._several
+                      else Lane(areas, self._limits.overlapping))
         self._areas: dict[int, Area] = {}
         self._suspicions = Suspicions(self._areas, self._limits.divergences)
         self._areas |= {facts.index: Area(facts, policy, self._suspect, self._void,

@@ -142,9 +142,9 @@ class Ride:
     def glance(self, state: AreaState) -> bool:
         """Have the lane compare a snapshot made in motion. False: it is not for the lane."""
         area = self._area
-        taken = (self._riding and area.next_ns is None and not area.busy_until
-                 and not len(area.doubts) and state.start_ns > area.blind_until
-                 and self._lane.glance(state))
+        taken = (area.next_ns is None and not area.busy_until and not len(area.doubts)
+                 and state.start_ns > max(area.blind_until, area.now)
+                 and (self._riding or self._board()) and self._lane.glance(state))
         if taken:
             self._glances.append(state)
         return taken

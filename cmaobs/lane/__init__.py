@@ -108,13 +108,16 @@ class Ends:
 class Lane:
     """All areas' records on their way through the compiled lane."""
 
-    def __init__(self, areas: Sequence[AreaFacts]) -> None:
-        """Raises RuntimeError where missing() says why."""
+    def __init__(self, areas: Sequence[AreaFacts], most: int) -> None:
+        """most: operations that are put in order together, of those that overlap.
+
+        Raises RuntimeError where missing() says why.
+        """
         self._ffi, self._lib, why = library.load()
         if self._lib is None:
             raise RuntimeError(why)
         size = max((facts.index for facts in areas), default=-1) + 1
-        self._lane = self._ffi.gc(self._checked(self._lib.lane_new(size)), self._lib.lane_free)
+        self._lane = self._ffi.gc(self._checked(self._lib.lane_new(size, most)), self._lib.lane_free)
         for facts in areas:
             self._must(self._lib.lane_define(self._lane, facts.index, facts.base_pfn,
                                              facts.count))

@@ -59,6 +59,7 @@ static bool prepare(struct area *a, struct op *ops, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		struct op *op = &ops[i];
 
+		op->after = NONE;
 		if (op->begun)
 			continue;
 		op->deed = deed_of(a, op);
@@ -70,24 +71,6 @@ static bool prepare(struct area *a, struct op *ops, uint32_t n)
 		op->until = op->r.end_ns;
 	}
 	return true;
-}
-
-/* Go through the places again up to that level, and have the first n glances see it. */
-static void show(struct search *s, uint64_t level, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		glance_begin(s->a, &s->a->glances[i]);
-	for (;;) {
-		for (uint32_t i = 0; i < n; i++) {
-			struct glance *g = &s->a->glances[i];
-
-			if (last(s) <= g->end_ns && g->start_ns <= s->ranks[s->level].bound)
-				glance_see(s->a, g);
-		}
-		if (s->level == level)
-			return;
-		place_next(s, s->ranks[s->level].op);
-	}
 }
 
 /*
@@ -106,18 +89,25 @@ static void settle(struct search *s)
 }
 
 /* How many glances began by that time; they agree with the order, else negative. */
-static int compare(struct search *s, uint64_t time)
+static int compare(struct search *s, uint32_t n, uint64_t time)
 {
+	const struct area *a = s->a;
 	uint64_t level = s->level;
-	uint32_t n = 0;
+	bool agree = true;
+	int done = 0;
 
-	while (n < s->a->n_glances && s->a->glances[n].start_ns <= time)
-		n++;
-	if (!n)
+	if (!a->n_glances || a->glances[0].start_ns > time)
 		return 0;
-	back_to(s, s->a->glances[0].start_ns);
-	show(s, level, n);
-	return glances_agree(s->a, n) ? (int)n : -1;
+	back_to(s, a->glances[0].start_ns);
+	for (;;) {
+		for (; done < (int)a->n_glances && a->glances[done].start_ns <= time &&
+		     a->glances[done].start_ns <= s->ranks[s->level].bound;
+		     done++)
+			agree = agree && agrees(a, &a->glances[done], s->ops, n);
+		if (s->level == level)
+			return agree ? done : -1;
+		place_next(s, s->ranks[s->level].op);
+	}
 }
 
 /*
@@ -150,7 +140,7 @@ int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n,
 	if (arrange(&s, limit, EFFORT * changes + 1024)) {
 		if (s.first != NONE)
 			settle(&s);
-		found = compare(&s, s.first == NONE ? end : last(&s));
+		found = compare(&s, n, s.first == NONE ? end : last(&s));
 	}
 	if (found < 0)
 		back_to(&s, 0);

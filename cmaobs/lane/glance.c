@@ -1,62 +1,102 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Snapshots taken while operations were in flight: each bit was read at some time, as was the count. */
+/* Snapshots taken while operations were in flight: cmaobs/crosscheck/glance.py says it in Python. */
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "private.h"
 
-#define GLANCES 8 /* of an area that may wait */
+#define GLANCES 32 /* of an area that may wait */
+
+/* Sets of pages that operations have to do with; moved: to the list, or from it. */
+struct busy {
+	struct area touched, moved;
+};
 
 static uint64_t words(const struct area *a)
 {
 	return (a->pages + 63) / 64;
 }
 
-static void drop(struct glance *g)
+/* The part of the run that is the area's. */
+static void add(const struct area *a, struct area *set, const struct cmaobs_record *run)
 {
-	free(g->bitmap);
-	free(g->left);
+	if (run->count && inside(a, run->pfn, run->count))
+		mark(set, run->pfn - a->base, run->count, true);
 }
 
-/* Whether all was seen as it was read. */
-static bool seen(const struct area *a, const struct glance *g)
+static void add_op(const struct area *a, struct busy *busy, const struct op *op)
+{
+	bool listed = op->r.path == CMAOBS_PATH_HIT || op->r.path == CMAOBS_PATH_DEFERRED;
+
+	if (op->r.kind == CMAOBS_ALLOC || op->r.kind == CMAOBS_RELEASE) {
+		add(a, &busy->touched, &op->r);
+		if (listed)
+			add(a, &busy->moved, &op->r);
+	}
+	for (uint32_t i = 0; i < op->n_calls; i++) {
+		add(a, &busy->touched, &op->calls[i]);
+		if (op->calls[i].kind == CMAOBS_FREE && op->r.kind == CMAOBS_ALLOC)
+			add(a, &busy->moved, &op->calls[i]);
+	}
+}
+
+static bool same_bits(const struct area *a, const struct glance *g, const struct area *touched)
 {
 	for (uint64_t i = 0; i < words(a); i++)
-		if (g->left[i])
-			return false;
-	return !g->count_left;
-}
-
-void glance_begin(const struct area *a, struct glance *g)
-{
-	memset(g->left, 0xff, words(a) * sizeof(*g->left));
-	if (a->pages % 64)
-		g->left[words(a) - 1] = (1ULL << a->pages % 64) - 1;
-	g->count_left = g->listed != NOWHERE;
-}
-
-/* The area is as it is now for a while between the beginning and the end of the snapshot. */
-void glance_see(const struct area *a, struct glance *g)
-{
-	for (uint64_t i = 0; i < words(a); i++)
-		g->left[i] &= g->bitmap[i] ^ a->bitmap[i];
-	g->count_left = g->count_left && g->listed != a->listed;
-}
-
-/* Of the first n: whether all that they read was there to be read. */
-bool glances_agree(const struct area *a, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (!seen(a, &a->glances[i]))
+		if ((g->bitmap[i] ^ a->bitmap[i]) & ~touched->bitmap[i])
 			return false;
 	return true;
+}
+
+/* Of the pages that operations moved, some may be listed, and some not. */
+static bool count_can_be(const struct area *a, const struct glance *g, const struct area *moved)
+{
+	uint64_t low = 0, most = 0;
+
+	if (g->listed == NOWHERE)
+		return true;
+	for (uint64_t i = 0; i < a->n_pieces; i++) {
+		uint64_t at = a->pieces[i].first, end = at + a->pieces[i].pages;
+
+		while ((at = next_bit(moved, at, end, false)) < end) {
+			uint64_t to = next_bit(moved, at, end, true);
+
+			low += to - at;
+			at = to;
+		}
+	}
+	for (uint64_t i = 0; i < words(a); i++)
+		most += __builtin_popcountll(moved->bitmap[i]);
+	return g->listed >= low && g->listed - low <= most;
+}
+
+/*
+ * Whether the snapshot agrees with the area as it was at its beginning, but for what those of the
+ * operations did to it that were in flight between then and its end.
+ */
+bool agrees(const struct area *a, const struct glance *g, const struct op *ops, uint32_t n)
+{
+	struct busy busy = {.touched = {.pages = a->pages}, .moved = {.pages = a->pages}};
+	bool found = false;
+
+	busy.touched.bitmap = calloc(words(a), sizeof(*a->bitmap));
+	busy.moved.bitmap = calloc(words(a), sizeof(*a->bitmap));
+	if (busy.touched.bitmap && busy.moved.bitmap) {
+		for (uint32_t i = 0; i < n && ops[i].r.start_ns <= g->end_ns; i++)
+			if (ops[i].r.end_ns >= g->start_ns)
+				add_op(a, &busy, &ops[i]);
+		found = same_bits(a, g, &busy.touched) && count_can_be(a, g, &busy.moved);
+	}
+	free(busy.touched.bitmap);
+	free(busy.moved.bitmap);
+	return found;
 }
 
 void drop_glances(struct area *a, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
-		drop(&a->glances[i]);
+		free(a->glances[i].bitmap);
 	a->n_glances -= n;
 	memmove(a->glances, a->glances + n, a->n_glances * sizeof(*a->glances));
 }
@@ -74,11 +114,8 @@ int lane_glance(struct lane *lane, uint32_t index, uint64_t start_ns, uint64_t e
 	if (!a->glances || a->n_glances == GLANCES)
 		return a->glances ? 1 : -1;
 	g.bitmap = malloc(words(a) * sizeof(*bitmap));
-	g.left = malloc(words(a) * sizeof(*bitmap));
-	if (!g.bitmap || !g.left) {
-		drop(&g);
+	if (!g.bitmap)
 		return -1;
-	}
 	memcpy(g.bitmap, bitmap, words(a) * sizeof(*bitmap));
 	a->glances[a->n_glances++] = g;
 	return 0;
@@ -88,5 +125,6 @@ void lane_unglance(struct lane *lane, uint32_t index)
 {
 	struct area *a = &lane->areas[index];
 
-	drop_glances(a, a->n_glances);
+	if (a->n_glances)
+		drop_glances(a, a->n_glances);
 }

@@ -6,7 +6,6 @@
 
 #include "private.h"
 
-#define LONG 32768            /* operations that overlap, and are put in order together */
 #define WAIT_NS 1000000000ULL /* for the end of those, once their order is settled in part */
 #define ROOM 4096             /* operations of an area that there is always room for */
 
@@ -19,13 +18,14 @@ const char *lane_digest(void)
 	return LANE_DIGEST;
 }
 
-struct lane *lane_new(uint32_t areas)
+struct lane *lane_new(uint32_t areas, uint32_t most)
 {
 	struct lane *lane = calloc(1, sizeof(*lane));
 
 	if (!lane)
 		return NULL;
 	lane->n_areas = areas;
+	lane->most = most;
 	lane->areas = calloc(areas ? areas : 1, sizeof(*lane->areas));
 	lane->scratch = new_scratch();
 	if (lane->areas && lane->scratch)
@@ -106,25 +106,26 @@ static void credit(const struct op *op, struct lane_result *result)
 		result->last_ns = r->end_ns;
 }
 
-/* Of the first operations, those that are over go, and the others have begun. How many went. */
-static uint64_t consume(struct area *a, uint64_t n, struct lane_result *result)
+/*
+ * Of the first operations, those that are over go, and the others have begun; so have those that
+ * ended at that time or later, since they may have done it behind what is yet to come. How many
+ * went.
+ */
+static uint64_t consume(struct area *a, uint64_t n, uint64_t time, struct lane_result *result)
 {
 	struct op *ops = &a->ops[a->head];
 	uint64_t left = n;
 
 	for (uint64_t i = 0; i < n; i++) {
-		if (ops[i].at.stage != OVER)
+		ops[i].begun = ops[i].at.stage != OVER || ops[i].r.end_ns >= time;
+		if (ops[i].begun)
 			continue;
 		credit(&ops[i], result);
 		keep(a, &ops[i]);
 	}
-	for (uint64_t i = n; i--;) {
-		if (ops[i].at.stage == OVER)
-			continue;
-		ops[i].begun = true;
-		if (i != --left)
+	for (uint64_t i = n; i--;)
+		if (ops[i].begun && i != --left)
 			ops[left] = ops[i];
-	}
 	if (n > 1)
 		result->crowded += left;
 	a->head += left;
@@ -177,9 +178,7 @@ static bool glance_alone(struct area *a, uint64_t until_ns, struct lane_result *
 	if (a->head < a->tail && a->ops[a->head].r.start_ns < until_ns)
 		until_ns = a->ops[a->head].r.start_ns;
 	while (a->n_glances && a->glances[0].end_ns < until_ns) {
-		glance_begin(a, a->glances);
-		glance_see(a, a->glances);
-		if (!glances_agree(a, 1))
+		if (!agrees(a, a->glances, NULL, 0))
 			return false;
 		drop_glances(a, 1);
 		result->glanced++;
@@ -195,18 +194,20 @@ static bool explain_first(struct lane *lane, struct area *a, uint64_t n, uint64_
 			  uint64_t end, struct lane_result *result)
 {
 	struct op *ops = &a->ops[a->head];
-	bool part = n > LONG;
+	bool part = n > lane->most;
+	uint64_t time;
 	int glances;
 
-	if (part && limit > ops[LONG].r.start_ns)
-		limit = ops[LONG].r.start_ns;
-	glances = explain(lane->scratch, a, ops, part ? LONG : n, limit, end);
+	if (part && limit > ops[lane->most].r.start_ns)
+		limit = ops[lane->most].r.start_ns;
+	glances = explain(lane->scratch, a, ops, part ? lane->most : n, limit, end);
 	if (glances < 0)
 		return false;
 	drop_glances(a, glances);
 	result->glanced += glances;
 	a->midway = limit != UINT64_MAX;
-	return consume(a, part ? LONG : n, result) || !part;
+	time = a->n_glances && a->glances[0].start_ns < limit ? a->glances[0].start_ns : limit;
+	return consume(a, part ? lane->most : n, time, result) || !part;
 }
 
 /* Put the operations in order as far as that goes. */
@@ -226,7 +227,7 @@ static void run(struct lane *lane, struct area *a, uint64_t until_ns, int known,
 			return;
 		n = chain(a, &end);
 		open = end >= until_ns;
-		if (open && n < LONG &&
+		if (open && n < lane->most &&
 		    !(a->midway && a->ops[a->head].r.start_ns + WAIT_NS < until_ns))
 			return;
 		if (open)
@@ -236,7 +237,7 @@ static void run(struct lane *lane, struct area *a, uint64_t until_ns, int known,
 			result->stuck_ns = end;
 			return;
 		}
-		if (open && n <= LONG)
+		if (open && n <= lane->most)
 			return;
 	}
 }

@@ -46,7 +46,8 @@ struct lane;
 /* sha256 of the sources that this was built from. */
 const char *lane_digest(void);
 
-struct lane *lane_new(uint32_t areas);
+/* most: operations that are put in order together, of those that overlap. */
+struct lane *lane_new(uint32_t areas, uint32_t most);
 void lane_free(struct lane *lane);
 int lane_define(struct lane *lane, uint32_t index, uint64_t base, uint64_t pages);
 

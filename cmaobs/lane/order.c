@@ -17,10 +17,21 @@
 
 void link_all(struct search *s, uint32_t n)
 {
-	s->first = n ? 0 : NONE;
+	uint32_t last_one = NONE;
+
+	s->first = NONE;
 	for (uint32_t i = 0; i < n; i++) {
-		s->ops[i].prev = i ? i - 1 : NONE;
-		s->ops[i].next = i + 1 < n ? i + 1 : NONE;
+		struct op *op = &s->ops[i];
+
+		if (op->at.stage == OVER)
+			continue;
+		op->prev = last_one;
+		op->next = NONE;
+		if (last_one == NONE)
+			s->first = i;
+		else
+			s->ops[last_one].next = i;
+		last_one = i;
 	}
 }
 
@@ -153,6 +164,12 @@ static uint64_t turn(const struct op *op, uint64_t now)
 	return now < since + SOON_NS ? since : due(op) | 1ULL << 63;
 }
 
+/* Whether another was found to need the operation's run before it does. */
+static bool waits(const struct search *s, const struct op *op)
+{
+	return op->after != NONE && op->at.stage == PICK && s->ops[op->after].at.stage <= PICK;
+}
+
 /* The next to try at this place. */
 static uint32_t candidate(const struct search *s)
 {
@@ -165,7 +182,7 @@ static uint32_t candidate(const struct search *s)
 		const struct op *op = &s->ops[i];
 		uint64_t by;
 
-		if (!changes(op) || from(op) > rank->bound)
+		if (!changes(op) || from(op) > rank->bound || waits(s, op))
 			continue;
 		by = turn(op, rank->lo);
 		if (rank->tried != NONE &&
@@ -228,6 +245,42 @@ void displace(struct search *s)
 	take_back(s->a, &s->ops[rank->op], rank);
 }
 
+static bool share(const struct search *s, const struct op *one, const struct op *other)
+{
+	uint64_t a = first_page(s->a, one), b = first_page(s->a, other);
+
+	return a < b + other->r.count && b < a + one->r.count;
+}
+
+/*
+ * Back to where an operation picked a run too early: one that is due now has had the same pages, and
+ * the other cannot have given them back by then. False: there is none such.
+ */
+static bool unpick(struct search *s)
+{
+	uint64_t bound = s->ranks[s->level].bound;
+
+	for (uint32_t i = s->first; i != NONE && s->ops[i].r.start_ns <= bound;
+	     i = s->ops[i].next) {
+		struct op *op = &s->ops[i];
+
+		if (op->at.stage != PICK || due(op) != bound)
+			continue;
+		for (uint32_t j = s->first; j != NONE && s->ops[j].r.start_ns <= bound;
+		     j = s->ops[j].next) {
+			struct op *other = &s->ops[j];
+
+			if (!has_run(other) || other->r.end_ns <= bound || !share(s, op, other))
+				continue;
+			while (s->level && other->at.stage > PICK)
+				displace(s);
+			other->after = i;
+			return other->at.stage <= PICK;
+		}
+	}
+	return false;
+}
+
 static void further(struct search *s)
 {
 	if (s->level <= s->furthest)
@@ -283,7 +336,8 @@ bool arrange(struct search *s, uint64_t limit, uint64_t effort)
 			else
 				be_late(s, i);
 		} else if (s->level) {
-			displace(s);
+			if (!unpick(s))
+				displace(s);
 		} else {
 			return false;
 		}

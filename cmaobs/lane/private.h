@@ -42,9 +42,10 @@ struct op {
 	uint32_t next, prev; /* of those that are not over, by start */
 	struct progress at;
 	enum deed deed;
-	bool begun;   /* in a part of the order that is settled */
-	bool exempt;  /* may have read defer_count long after its start */
-	bool blurred; /* another releases the same pages meanwhile */
+	uint32_t after; /* an operation that must pick its run before; NONE: none */
+	bool begun;     /* in a part of the order that is settled */
+	bool exempt;    /* may have read defer_count long after its start */
+	bool blurred;   /* another releases the same pages meanwhile */
 	uint64_t since, until;
 };
 
@@ -63,12 +64,11 @@ struct rank {
 
 struct scratch;
 
-/* A snapshot that is not compared yet; left: bits that were not yet as they were read. */
+/* A snapshot that is not compared yet. */
 struct glance {
 	uint64_t start_ns, end_ns;
 	uint64_t listed; /* NOWHERE: not read */
-	uint64_t *bitmap, *left;
-	bool count_left;
+	uint64_t *bitmap;
 };
 
 struct area {
@@ -93,6 +93,7 @@ struct area {
 struct lane {
 	struct area *areas;
 	uint32_t n_areas;
+	uint32_t most;               /* operations that are put in order together */
 	struct cmaobs_record *calls; /* of operations that have not ended */
 	uint64_t n_calls, room_calls;
 	uint64_t watermark, first_ns, elsewhere;
@@ -138,9 +139,7 @@ void take_back(struct area *a, struct op *op, struct rank *rank);
 void blur(struct area *a, struct op *ops, uint32_t n);
 
 /* glance.c */
-void glance_begin(const struct area *a, struct glance *g);
-void glance_see(const struct area *a, struct glance *g);
-bool glances_agree(const struct area *a, uint32_t n);
+bool agrees(const struct area *a, const struct glance *g, const struct op *ops, uint32_t n);
 void drop_glances(struct area *a, uint32_t n);
 
 /* explain.c */

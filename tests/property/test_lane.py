@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
 from reference.brute import TooMany, lawful
-from reference.kernel import Kernel
-from reference.load import Watch, facts, run
+from reference.kernel import Kernel, Steps
+from reference.load import Crew, Job, Watch, facts, job, run
 from reference.mistakes import DEFECTS
 from reference.small import begin, judge, world
 
 from cmaobs import lane
+from cmaobs.crosscheck import Checker, Limits
 from cmaobs.model import PLAIN, RFC
+from cmaobs.runs import Run
 from cmaobs.verdict import Outcome
 
 LONG = int(os.environ.get("CMAOBS_LONG", "1"))
@@ -125,6 +128,122 @@ def test_bursts() -> None:
     assert verdict.outcome is Outcome.AGREE, verdict
     assert verdict.coverage[0].decided == operations
     assert watch.checker.stats["explained"] == operations
+
+
+def asks_and_releases(kernel: Kernel, tid: int, held: list[Run], random: Random) -> Steps:
+    """Such operations only as the lane knows."""
+    dice = random.random()
+    if dice < 0.05:
+        return kernel.count(tid)
+    if held and dice < 0.5:
+        return kernel.release(tid, *held.pop(random.randrange(len(held))))
+    return kernel.alloc(tid, random.choice((1, 2, 4, 8)), random.choice((0, 0, 2)), held)
+
+
+class Machine(Kernel):
+    """As slow as a real one."""
+
+    def tick(self) -> int:
+        self.clock += self.random.randint(100, 900)
+        return self.clock
+
+
+def stretch(jobs: int, some: Job, random: Random, most: int = 3000,
+            after: frozenset[str] = frozenset(), raw: bool = True) -> Checker:
+    """What 8 threads do on two processors, interrupted anywhere; and a reading behind it.
+
+    Something is in flight at any time. after: defects that the kernel has from the middle on.
+    """
+    kernel = Machine(facts(256), random, 2)
+    kernel.chance = 0.0  # no want of memory
+    watch = Watch(kernel, RFC, raw=raw, limits=Limits(0, overlapping=most))
+    watch.read()
+    run = [1] * 8
+    crew = Crew(kernel, random, 8, run)
+    for _ in range(2):
+        for step, _ in enumerate(crew.steps(jobs // 2, some, 4)):
+            if step % 50 == 0:
+                watch.hand_over()
+            if step % 400 == 0:
+                run[:] = random.sample([1, 1, 0, 0, 0, 0, 0, 0], 8)
+            if step % 3000 == 0:
+                watch.read()
+        kernel.defects = after
+    run[:] = [1] * 8
+    for _ in crew.steps(0, some):
+        pass
+    for _ in range(2):
+        watch.hand_over()
+        watch.read()
+    watch.hand_over()
+    return watch.checker
+
+
+def test_a_stretch_without_a_rest() -> None:
+    """It is settled part by part, and so are the snapshots in it."""
+    checker = stretch(10_000, asks_and_releases, Random(1))
+    verdict = checker.verdict()
+    assert verdict.outcome is Outcome.AGREE, verdict
+    coverage = verdict.coverage[0]
+    assert coverage.decided == coverage.operations == checker.stats["explained"] == 10_000
+    assert coverage.torn > 20
+    assert checker.stats["explained_overlapping"] > 9_900
+
+
+@pytest.mark.parametrize("most", [3000, 32_768])
+@pytest.mark.parametrize("defect", ["hit-recounted", "pick-not-lowest", "release-not-counted",
+                                    "flush-forgets-one", "list-twice"])
+def test_a_defect_in_a_stretch(defect: str, most: int) -> None:
+    """Where parts before it are settled, it cannot be judged from a state: that is said."""
+    checker = stretch(10_000, asks_and_releases, Random(2), most, frozenset({defect}))
+    verdict = checker.verdict()
+    if most > 10_000:
+        assert verdict.outcome is Outcome.DIVERGE
+        return
+    undecided = verdict.coverage[0].undecided
+    assert verdict.outcome is Outcome.DIVERGE or any("no order" in why for why in undecided)
+    assert verdict.coverage[0].decided >= 1500
+
+
+def test_what_the_lane_does_not_know_in_a_stretch() -> None:
+    """Lawful all the same: not decided, and no more."""
+    left_out = 0
+    for seed in range(3):
+        checker = stretch(8_000, job, Random(seed), 500)
+        verdict = checker.verdict()
+        assert verdict.outcome is Outcome.AGREE, verdict
+        coverage = verdict.coverage[0]
+        assert coverage.decided + sum(coverage.undecided.values()) == coverage.operations == 8_000
+        left_out += sum(coverage.undecided.values())
+    assert left_out < 12_000
+
+
+@pytest.mark.parametrize("raw", [True, False], ids=["raw", "joined"])
+def test_a_snapshot_in_motion_that_differs(raw: bool) -> None:
+    """A bit that nobody changed, or a count that never was: told though nothing was at rest."""
+    for seed in range(6):
+        random = Random(seed)
+        kernel = Kernel(facts(256), random, 2)
+        watch = Watch(kernel, RFC, raw=raw)
+        watch.read()
+        crew = Crew(kernel, random, 4)
+        for step, _ in enumerate(crew.steps(400, asks_and_releases, 2)):
+            if step % 20 == 0:
+                watch.hand_over()
+        state = replace(kernel.snapshot(), at_rest=False)
+        assert state.defer_count is not None
+        if seed % 2:
+            state = replace(state, allocated=(*state.allocated, (kernel.facts.base_pfn + 250, 4)))
+        else:
+            state = replace(state, defer_count=state.defer_count + 200)
+        watch.checker.observe(state)
+        for _ in crew.steps(60, asks_and_releases):
+            pass
+        for _ in range(2):
+            watch.hand_over()
+            watch.read()
+        verdict = watch.checker.verdict()
+        assert verdict.outcome is Outcome.DIVERGE, (seed, verdict)
 
 
 def test_losses_and_late_starts() -> None:
