@@ -3,8 +3,8 @@
  * The fast lane of the cross-check: explains what it can, judges nothing.
  *
  * It takes raw records, joins calls to operations, and looks for one lawful
- * order of each cluster of overlapping operations, every operation at one
- * instant. Where it finds one, the cluster is lawful and the state after it
+ * order of each cluster of overlapping operations, in which each goes through
+ * its stages. Where it finds one, the cluster is lawful and the state after it
  * is known. Where it finds none, or meets a kind of operation that it does
  * not know, it leaves the cluster to cmaobs/crosscheck/area.py.
  *

@@ -23,11 +23,16 @@ struct search {
 	uint64_t base; /* the level from which its being late is tried */
 };
 
+/* places.c */
 void link_all(struct search *s, uint32_t n);
+void look(struct search *s);
 bool place_next(struct search *s, uint32_t i);
 void displace(struct search *s);
-bool arrange(struct search *s, uint64_t limit, uint64_t effort);
 void back_to(struct search *s, uint64_t time);
 uint64_t last(const struct search *s);
+
+/* order.c */
+uint64_t turn(const struct op *op, uint64_t now);
+bool arrange(struct search *s, uint64_t limit, uint64_t effort);
 
 #endif

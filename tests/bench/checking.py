@@ -40,9 +40,9 @@ class Load(NamedTuple):
     rounds: int
 
 
-LOADS = (Load("hit, 16 pages", 64, ("16",), 2000),
-         Load("sizes 1, 64, 7, 16 in turn", 64, ("1", "64", "7", "16"), 500),
-         Load("contig, 16 pages", 0, ("16",), 150))
+LOADS = (Load("hit, 16 pages", 64, ("16",), 10_000),
+         Load("sizes 1, 64, 7, 16 in turn", 64, ("1", "64", "7", "16"), 2500),
+         Load("contig, 16 pages", 0, ("16",), 600))
 TASKS = (1, 8)
 
 

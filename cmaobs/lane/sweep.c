@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0
+/* From cluster to cluster, as far as operations are there. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "private.h"
+
+#define WAIT_NS 1000000000ULL /* for the end of a cluster, once its order is settled in part */
+#define ROOM 4096             /* operations of an area that there is always room for */
+
+static void keep(struct area *a, struct op *op)
+{
+	struct op *place = &a->recent[a->n_recent++ % RECENT];
+
+	free(place->calls);
+	*place = *op;
+}
+
+static void credit(const struct op *op, struct lane_result *result)
+{
+	const struct cmaobs_record *r = &op->r;
+
+	result->explained++;
+	if (r->kind == CMAOBS_ALLOC)
+		*(r->path == CMAOBS_PATH_FAILED ? &result->refused : &result->granted) += r->count;
+	if (r->end_ns > result->last_ns)
+		result->last_ns = r->end_ns;
+}
+
+/*
+ * Of the first operations, those that are over go, and the others have begun; so have those that
+ * ended at that time or later, since they may have done it behind what is yet to come. How many
+ * went.
+ */
+static uint64_t consume(struct area *a, uint64_t n, uint64_t time, struct lane_result *result)
+{
+	struct op *ops = &a->ops[a->head];
+	uint64_t left = n;
+
+	for (uint64_t i = 0; i < n; i++) {
+		ops[i].begun = ops[i].at.stage != OVER || ops[i].r.end_ns >= time;
+		if (ops[i].begun)
+			continue;
+		credit(&ops[i], result);
+		keep(a, &ops[i]);
+	}
+	for (uint64_t i = n; i--;)
+		if (ops[i].begun && i != --left)
+			ops[left] = ops[i];
+	if (n > 1)
+		result->crowded += left;
+	a->head += left;
+	return left;
+}
+
+/* What a burst of operations needed is given back step by step, once it is over. */
+static void shrink(struct area *a)
+{
+	struct op *less;
+
+	if (a->room <= ROOM || a->tail - a->head > a->room / 8)
+		return;
+	to_front(a);
+	less = realloc(a->ops, a->room / 2 * sizeof(*a->ops));
+	if (!less)
+		return;
+	a->ops = less;
+	a->room /= 2;
+}
+
+/*
+ * How many of the first operations overlap, directly or through others, or through a glance;
+ * *end: when all ended.
+ */
+static uint64_t chain(const struct area *a, uint64_t *end)
+{
+	const struct op *ops = &a->ops[a->head];
+	uint64_t left = a->tail - a->head, n = 0;
+	uint32_t glances = 0;
+	bool more = true;
+
+	*end = ops->r.start_ns;
+	while (more) {
+		more = false;
+		for (; n < left && ops[n].r.start_ns <= *end; n++, more = true)
+			if (ops[n].r.end_ns > *end)
+				*end = ops[n].r.end_ns;
+		for (; glances < a->n_glances && a->glances[glances].start_ns <= *end;
+		     glances++, more = true)
+			if (a->glances[glances].end_ns > *end)
+				*end = a->glances[glances].end_ns;
+	}
+	return n;
+}
+
+/* Glances while nothing was in flight. False: one of them differs. */
+static bool glance_alone(struct area *a, uint64_t until_ns, struct lane_result *result)
+{
+	if (a->head < a->tail && a->ops[a->head].r.start_ns < until_ns)
+		until_ns = a->ops[a->head].r.start_ns;
+	while (a->n_glances && a->glances[0].end_ns < until_ns) {
+		if (!agrees(a, a->glances, NULL, 0))
+			return false;
+		drop_glances(a, 1);
+		result->glanced++;
+	}
+	return true;
+}
+
+/*
+ * Explain the first operations, which overlap: all, or where they are too many, or go on for too
+ * long, part of them. False: no order was found.
+ */
+static bool explain_first(struct lane *lane, struct area *a, uint64_t n, uint64_t limit,
+			  uint64_t end, struct lane_result *result)
+{
+	struct op *ops = &a->ops[a->head];
+	bool part = n > lane->most;
+	uint64_t time;
+	int glances;
+
+	if (part && limit > ops[lane->most].r.start_ns)
+		limit = ops[lane->most].r.start_ns;
+	glances = explain(lane->scratch, a, ops, part ? lane->most : n, limit, end);
+	if (glances < 0)
+		return false;
+	drop_glances(a, glances);
+	result->glanced += glances;
+	a->midway = limit != UINT64_MAX;
+	time = a->n_glances && a->glances[0].start_ns < limit ? a->glances[0].start_ns : limit;
+	return consume(a, part ? lane->most : n, time, result) || !part;
+}
+
+/* Put the operations in order as far as that goes. */
+static void run(struct lane *lane, struct area *a, uint64_t until_ns, int known,
+		struct lane_result *result)
+{
+	a->midway = a->midway && known;
+	for (;;) {
+		uint64_t end, n, limit = UINT64_MAX;
+		bool open;
+
+		if (!glance_alone(a, until_ns, result)) {
+			result->differs = 1;
+			return;
+		}
+		if (a->head == a->tail)
+			return;
+		n = chain(a, &end);
+		open = end >= until_ns;
+		if (open && n < lane->most &&
+		    !(a->midway && a->ops[a->head].r.start_ns + WAIT_NS < until_ns))
+			return;
+		if (open)
+			limit = until_ns;
+		if (!known || !explain_first(lane, a, n, limit, end, result)) {
+			result->stuck = n;
+			result->stuck_ns = end;
+			return;
+		}
+		if (open && n <= lane->most)
+			return;
+	}
+}
+
+void lane_run(struct lane *lane, uint32_t index, uint64_t until_ns, int known,
+	      struct lane_result *result)
+{
+	struct area *a = &lane->areas[index];
+
+	memset(result, 0, sizeof(*result));
+	run(lane, a, until_ns, known, result);
+	result->midway = a->midway;
+	shrink(a);
+}
