@@ -110,6 +110,33 @@ static int compare(struct search *s, uint32_t n, uint64_t time)
 	}
 }
 
+/* The order of a single operation: its stages, one after the other. */
+static bool alone(struct area *a, struct op *op, struct rank *ranks)
+{
+	uint64_t n = 0;
+	bool lawful = true;
+
+	while (op->at.stage != OVER && lawful) {
+		enum stage stage = op->at.stage;
+
+		if (changes(op))
+			lawful = apply(a, op, &ranks[n]);
+		else
+			lawful = stage == GIVE || stage == ASK || looks(a, op);
+		if (lawful && changes(op))
+			ranks[n++].was_at = op->at;
+		if (lawful)
+			go_on(op);
+	}
+	while (!lawful && n) {
+		move_to(op, ranks[--n].was_at);
+		take_back(a, op, &ranks[n]);
+	}
+	while (n)
+		free(ranks[--n].taken);
+	return lawful;
+}
+
 /*
  * Whether the operations have a lawful order up to limit: all that began before is there; or all of
  * them, which end by end. The area is then as it was behind the part of the order that is settled,
@@ -132,6 +159,8 @@ int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n,
 	stages += changes;
 	if (!make_room(scratch, changes + 1, stages))
 		return -1;
+	if (n == 1 && !a->n_glances && limit == UINT64_MAX && !ops->begun)
+		return alone(a, ops, scratch->ranks) ? 0 : -1;
 	if (n > 1)
 		blur(a, ops, n);
 	s.ranks = scratch->ranks;

@@ -32,9 +32,9 @@ static uint32_t late(const struct search *s)
  */
 uint64_t turn(const struct op *op, uint64_t now)
 {
-	uint64_t since = from(op);
+	uint64_t since = op->from;
 
-	return now < since + SOON_NS ? since : due(op) | 1ULL << 63;
+	return now < since + SOON_NS ? since : op->due | 1ULL << 63;
 }
 
 /* Whether another was found to need the operation's run before it does. */
@@ -55,7 +55,7 @@ static uint32_t candidate(const struct search *s)
 		const struct op *op = &s->ops[i];
 		uint64_t by;
 
-		if (!changes(op) || from(op) > rank->bound || waits(s, op))
+		if (!changes(op) || op->from > rank->bound || waits(s, op))
 			continue;
 		by = turn(op, rank->lo);
 		if (rank->tried != NONE &&
@@ -88,7 +88,7 @@ static bool unpick(struct search *s)
 	     i = s->ops[i].next) {
 		struct op *op = &s->ops[i];
 
-		if (op->at.stage != PICK || due(op) != bound)
+		if (op->at.stage != PICK || op->due != bound)
 			continue;
 		for (uint32_t j = s->first; j != NONE && s->ops[j].r.start_ns <= bound;
 		     j = s->ops[j].next) {

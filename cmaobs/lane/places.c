@@ -52,7 +52,7 @@ static void retreat(struct search *s)
 		if (op->next != NONE)
 			s->ops[op->next].prev = step->op;
 	}
-	op->at = step->was;
+	move_to(op, step->was);
 }
 
 /* By when the next stage, of any operation that is not over, must have been. */
@@ -62,7 +62,7 @@ static uint64_t bound_of(const struct search *s)
 
 	for (uint32_t i = s->first; i != NONE && s->ops[i].r.start_ns <= bound;
 	     i = s->ops[i].next) {
-		uint64_t by = due(&s->ops[i]);
+		uint64_t by = s->ops[i].due;
 
 		if (by < bound)
 			bound = by;
@@ -95,7 +95,7 @@ static bool in_buddy(const struct search *s, const struct op *op)
 /* Whether the next stage needs no place in the order: it can be as soon as the area allows it. */
 static bool can_be(const struct search *s, const struct op *op)
 {
-	if (from(op) > s->ranks[s->level].bound)
+	if (op->from > s->ranks[s->level].bound)
 		return false;
 	if (op->at.stage == GIVE)
 		return true;
@@ -163,7 +163,7 @@ bool place_next(struct search *s, uint32_t i)
 	if (!apply(s->a, op, rank))
 		return false;
 	rank->trail = s->n_trail;
-	s->ranks[s->level + 1].lo = from(op) > rank->lo ? from(op) : rank->lo;
+	s->ranks[s->level + 1].lo = op->from > rank->lo ? op->from : rank->lo;
 	advance(s, i);
 	s->level++;
 	look(s);

@@ -41,6 +41,8 @@ struct op {
 	uint32_t n_calls;
 	uint32_t next, prev; /* of those that are not over, by start */
 	struct progress at;
+	uint64_t from,
+		due; /* when its stage can be at the earliest, and by when it must have been */
 	enum deed deed;
 	uint32_t after; /* an operation that must pick its run before; NONE: none */
 	bool begun;     /* in a part of the order that is settled */
@@ -52,9 +54,10 @@ struct op {
 /* A place in the order, and what is needed to take its step back. */
 struct rank {
 	uint32_t op;
-	uint32_t tried;        /* the operation tried last; NONE: none */
-	uint64_t turn;         /* and its turn */
-	struct lane_piece was; /* the piece that a hit was taken from */
+	uint32_t tried;         /* the operation tried last; NONE: none */
+	uint64_t turn;          /* and its turn */
+	struct progress was_at; /* where the operation was */
+	struct lane_piece was;  /* the piece that a hit was taken from */
 	struct lane_piece *taken;
 	uint64_t n_taken;
 	uint64_t trail; /* progress noted before */
@@ -124,8 +127,7 @@ enum deed deed_of(const struct area *a, const struct op *op);
 uint64_t first_page(const struct area *a, const struct op *op);
 void begin_op(struct op *op);
 void go_on(struct op *op);
-uint64_t from(const struct op *op);
-uint64_t due(const struct op *op);
+void move_to(struct op *op, struct progress at);
 bool changes(const struct op *op);
 bool has_run(const struct op *op);
 

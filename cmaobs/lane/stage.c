@@ -18,82 +18,8 @@ static bool has_call(const struct op *op)
 	return op->at.contig < op->n_calls;
 }
 
-void begin_op(struct op *op)
-{
-	op->at =
-		(struct progress){.contig = op->deed == TRY ? contig_of(op, 0) : 0, .stage = ENTRY};
-	op->exempt = false;
-}
-
-/* Of the run that the try picks. */
-uint64_t first_page(const struct area *a, const struct op *op)
-{
-	bool asks = op->deed == TRY && has_call(op);
-
-	return (asks ? op->calls[op->at.contig].pfn : op->r.pfn) - a->base;
-}
-
-static enum stage begin_try(const struct op *op)
-{
-	return has_call(op) || op->r.path == CMAOBS_PATH_HIT ? PICK : VAIN;
-}
-
-static enum stage first_stage(const struct op *op)
-{
-	switch (op->deed) {
-	case TRY:
-		return begin_try(op);
-	case DEFER:
-		return LIST;
-	case DIRECT:
-		return FREE;
-	case COUNT:
-		return COUNTED;
-	default:
-		return EXIT;
-	}
-}
-
-/* To the next stage. */
-void go_on(struct op *op)
-{
-	struct progress *at = &op->at;
-	int64_t ret;
-
-	switch (at->stage) {
-	case ENTRY:
-		at->stage = first_stage(op);
-		break;
-	case PICK:
-		at->stage = has_call(op) ? TAKE : FETCH;
-		break;
-	case TAKE:
-		at->call = at->try_;
-		at->stage = at->call < at->contig ? GIVE : ASK;
-		break;
-	case GIVE:
-		at->call++;
-		at->stage = at->call < at->contig ? GIVE : ASK;
-		break;
-	case ASK:
-		at->stage = op->calls[at->contig].ret ? CLEAR : EXIT;
-		break;
-	case CLEAR:
-		ret = op->calls[at->contig].ret;
-		at->try_ = at->contig + 1;
-		at->contig = contig_of(op, at->try_);
-		at->stage = ret == -EBUSY ? begin_try(op) : EXIT;
-		break;
-	case EXIT:
-		at->stage = OVER;
-		break;
-	default:
-		at->stage = EXIT;
-	}
-}
-
 /* When the stage can be at the earliest, */
-uint64_t from(const struct op *op)
+static uint64_t earliest(const struct op *op)
 {
 	switch (op->at.stage) {
 	case GIVE:
@@ -111,7 +37,7 @@ uint64_t from(const struct op *op)
 }
 
 /* and by when it must have been. */
-uint64_t due(const struct op *op)
+static uint64_t latest(const struct op *op)
 {
 	uint32_t next = op->at.try_;
 
@@ -130,6 +56,91 @@ uint64_t due(const struct op *op)
 		break;
 	}
 	return next < op->n_calls ? op->calls[next].start_ns : op->r.end_ns;
+}
+
+void move_to(struct op *op, struct progress at)
+{
+	op->at = at;
+	if (at.stage == OVER)
+		return;
+	op->from = earliest(op);
+	op->due = latest(op);
+}
+
+void begin_op(struct op *op)
+{
+	move_to(op,
+		(struct progress){.contig = op->deed == TRY ? contig_of(op, 0) : 0,
+				  .stage = ENTRY});
+	op->exempt = false;
+}
+
+/* Of the run that the try picks. */
+uint64_t first_page(const struct area *a, const struct op *op)
+{
+	bool asks = op->deed == TRY && has_call(op);
+
+	return (asks ? op->calls[op->at.contig].pfn : op->r.pfn) - a->base;
+}
+
+static enum stage begin_try(const struct op *op, uint32_t contig)
+{
+	return contig < op->n_calls || op->r.path == CMAOBS_PATH_HIT ? PICK : VAIN;
+}
+
+static enum stage first_stage(const struct op *op)
+{
+	switch (op->deed) {
+	case TRY:
+		return begin_try(op, op->at.contig);
+	case DEFER:
+		return LIST;
+	case DIRECT:
+		return FREE;
+	case COUNT:
+		return COUNTED;
+	default:
+		return EXIT;
+	}
+}
+
+/* To the next stage. */
+void go_on(struct op *op)
+{
+	struct progress at = op->at;
+	int64_t ret;
+
+	switch (at.stage) {
+	case ENTRY:
+		at.stage = first_stage(op);
+		break;
+	case PICK:
+		at.stage = has_call(op) ? TAKE : FETCH;
+		break;
+	case TAKE:
+		at.call = at.try_;
+		at.stage = at.call < at.contig ? GIVE : ASK;
+		break;
+	case GIVE:
+		at.call++;
+		at.stage = at.call < at.contig ? GIVE : ASK;
+		break;
+	case ASK:
+		at.stage = op->calls[at.contig].ret ? CLEAR : EXIT;
+		break;
+	case CLEAR:
+		ret = op->calls[at.contig].ret;
+		at.try_ = at.contig + 1;
+		at.contig = contig_of(op, at.try_);
+		at.stage = ret == -EBUSY ? begin_try(op, at.contig) : EXIT;
+		break;
+	case EXIT:
+		at.stage = OVER;
+		break;
+	default:
+		at.stage = EXIT;
+	}
+	move_to(op, at);
 }
 
 /* Whether the stage has a place in the order, since others can tell whether they come behind it. */
