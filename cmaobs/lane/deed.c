@@ -63,6 +63,8 @@ enum deed deed_of(const struct area *a, const struct op *op)
 		return deed_of_release(a, op);
 	case CMAOBS_COUNT:
 		return !op->n_calls && r->ret ? COUNT : UNKNOWN;
+	case CMAOBS_SCAN:
+		return !op->n_calls && !r->free_pages ? SCAN : UNKNOWN;
 	}
 	return UNKNOWN;
 }

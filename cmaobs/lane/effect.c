@@ -6,7 +6,8 @@
 
 #include "private.h"
 
-#define EMPTY (-2) /* SHRINK_EMPTY, as it is recorded */
+#define EMPTY (-2) /* SHRINK_EMPTY and SHRINK_STOP, as they are recorded */
+#define STOP (-1)
 
 /* R4, R7: the run that the try would pick now, or NOWHERE. */
 uint64_t picked_next(struct area *a, const struct op *op)
@@ -30,6 +31,10 @@ bool looks(struct area *a, const struct op *op)
 		return picked_next(a, op) == NOWHERE;
 	case COUNTED:
 		return op->r.ret == (a->listed ? (int64_t)a->listed : EMPTY);
+	case SCANNED:
+		if (op->r.count < a->batch)
+			return op->r.ret == STOP;
+		return !op->r.ret && (!op->r.count || !a->listed);
 	case EXIT:
 		return op->r.defer_exit == a->listed;
 	default:

@@ -28,13 +28,16 @@ static uint32_t late(const struct search *s)
 
 /*
  * By what those that could be next are tried. Most do what they do as soon as they can; what has
- * not done it soon was interrupted, and may be anywhere until it is due.
+ * not done it soon was interrupted, and may be anywhere until it is due. But a run that is there to
+ * be picked may not be so again.
  */
-uint64_t turn(const struct op *op, uint64_t now)
+uint64_t turn(const struct search *s, const struct op *op)
 {
-	uint64_t since = op->from;
-
-	return now < since + SOON_NS ? since : op->due | 1ULL << 63;
+	if (s->ranks[s->level].lo < op->from + SOON_NS)
+		return op->from;
+	if (op->at.stage == PICK && picked_next(s->a, op) == first_page(s->a, op))
+		return op->from;
+	return op->due | 1ULL << 63;
 }
 
 /* Whether another was found to need the operation's run before it does. */
@@ -57,7 +60,7 @@ static uint32_t candidate(const struct search *s)
 
 		if (!changes(op) || op->from > rank->bound || waits(s, op))
 			continue;
-		by = turn(op, rank->lo);
+		by = turn(s, op);
 		if (rank->tried != NONE &&
 		    (by < rank->turn || (by == rank->turn && i <= rank->tried)))
 			continue;
@@ -77,8 +80,8 @@ static bool share(const struct search *s, const struct op *one, const struct op 
 }
 
 /*
- * Back to where an operation picked a run too early: one that is due now has had the same pages, and
- * the other cannot have given them back by then. False: there is none such.
+ * Back to where an operation picked a run too early: one that is to pick of the same pages must
+ * have them before the other can have given them back. False: there is none such.
  */
 static bool unpick(struct search *s)
 {
@@ -88,13 +91,13 @@ static bool unpick(struct search *s)
 	     i = s->ops[i].next) {
 		struct op *op = &s->ops[i];
 
-		if (op->at.stage != PICK || op->due != bound)
+		if (op->at.stage != PICK)
 			continue;
 		for (uint32_t j = s->first; j != NONE && s->ops[j].r.start_ns <= bound;
 		     j = s->ops[j].next) {
 			struct op *other = &s->ops[j];
 
-			if (!has_run(other) || other->r.end_ns <= bound || !share(s, op, other))
+			if (!has_run(other) || other->r.end_ns <= op->due || !share(s, op, other))
 				continue;
 			while (s->level && other->at.stage > PICK)
 				displace(s);

@@ -32,7 +32,7 @@ void back_to(struct search *s, uint64_t time);
 uint64_t last(const struct search *s);
 
 /* order.c */
-uint64_t turn(const struct op *op, uint64_t now);
+uint64_t turn(const struct search *s, const struct op *op);
 bool arrange(struct search *s, uint64_t limit, uint64_t effort);
 
 #endif

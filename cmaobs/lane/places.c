@@ -156,7 +156,7 @@ bool place_next(struct search *s, uint32_t i)
 	struct op *op = &s->ops[i];
 
 	rank->tried = rank->op = i;
-	rank->turn = turn(op, rank->lo);
+	rank->turn = turn(s, op);
 	s->tries++;
 	if ((op->at.stage == LIST || op->at.stage == FREE) && !owned(s, op))
 		return false;

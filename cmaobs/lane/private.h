@@ -17,14 +17,29 @@
 /* Kinds of events, as cmaobs/whatif/demand.py numbers them. */
 enum { EVENT_ASK, EVENT_GIVE, EVENT_SCAN, EVENT_REACH, EVENT_BATCH };
 
-enum deed { UNKNOWN, TRY, DEFER, DIRECT, REJECT, COUNT };
+enum deed { UNKNOWN, TRY, DEFER, DIRECT, REJECT, COUNT, SCAN };
 
 /*
  * What an operation does next; each at one instant. An allocation that picked a run fetches it; or
  * takes all extents off the list, gives each to the buddy, and asks it for the run, which it then
- * has, or clears the bits of and may go on to the next try.
+ * has, or clears the bits of and may go on to the next try. A scan has found nothing to free.
  */
-enum stage { ENTRY, PICK, VAIN, FETCH, TAKE, GIVE, ASK, CLEAR, LIST, FREE, COUNTED, EXIT, OVER };
+enum stage {
+	ENTRY,
+	PICK,
+	VAIN,
+	FETCH,
+	TAKE,
+	GIVE,
+	ASK,
+	CLEAR,
+	LIST,
+	FREE,
+	COUNTED,
+	SCANNED,
+	EXIT,
+	OVER
+};
 
 /* Where an operation is: calls of a try are [try_, contig], the next of them to be made is call. */
 struct progress {

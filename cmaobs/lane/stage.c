@@ -99,6 +99,8 @@ static enum stage first_stage(const struct op *op)
 		return FREE;
 	case COUNT:
 		return COUNTED;
+	case SCAN:
+		return SCANNED;
 	default:
 		return EXIT;
 	}

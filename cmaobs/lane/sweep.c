@@ -6,8 +6,9 @@
 
 #include "private.h"
 
-#define WAIT_NS 1000000000ULL /* for the end of a cluster, once its order is settled in part */
-#define ROOM 4096             /* operations of an area that there is always room for */
+#define WAIT_NS 1000000000ULL /* for the end of a cluster */
+#define FEW 1000  /* operations of one that are judged one by one where it does not end by then */
+#define ROOM 4096 /* operations of an area that there is always room for */
 
 static void keep(struct area *a, struct op *op)
 {
@@ -139,7 +140,7 @@ static void run(struct lane *lane, struct area *a, uint64_t until_ns, int known,
 	a->midway = a->midway && known;
 	for (;;) {
 		uint64_t end, n, limit = UINT64_MAX;
-		bool open;
+		bool open, old;
 
 		if (!glance_alone(a, until_ns, result)) {
 			result->differs = 1;
@@ -149,8 +150,8 @@ static void run(struct lane *lane, struct area *a, uint64_t until_ns, int known,
 			return;
 		n = chain(a, &end);
 		open = end >= until_ns;
-		if (open && n < lane->most &&
-		    !(a->midway && a->ops[a->head].r.start_ns + WAIT_NS < until_ns))
+		old = a->ops[a->head].r.start_ns + WAIT_NS < until_ns;
+		if (open && n < lane->most && !(old && (a->midway || n > FEW)))
 			return;
 		if (open)
 			limit = until_ns;
