@@ -110,6 +110,14 @@ static int compare(struct search *s, uint32_t n, uint64_t time)
 	}
 }
 
+static void start_again(struct search *s)
+{
+	back_to(s, 0);
+	go_back(s);
+	s->furthest = s->tries = 0;
+	s->late = NONE;
+}
+
 /* The order of a single operation: its stages, one after the other. */
 static bool alone(struct area *a, struct op *op, struct rank *ranks)
 {
@@ -148,7 +156,8 @@ int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n,
 {
 	struct search s = {.a = a, .ops = ops, .late = NONE};
 	uint64_t changes = 0, stages = 0;
-	int found = -1;
+	int glances = -1;
+	bool found = false;
 
 	if (!prepare(a, ops, n))
 		return -1;
@@ -165,17 +174,22 @@ int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n,
 		blur(a, ops, n);
 	s.ranks = scratch->ranks;
 	s.trail = scratch->trail;
-	link_all(&s, n);
-	if (arrange(&s, limit, EFFORT * changes + 1024)) {
+	for (; s.way < WAYS && !found; s.way++) {
+		link_all(&s, n);
+		found = arrange(&s, limit, EFFORT * changes + 1024);
+		if (!found)
+			start_again(&s);
+	}
+	if (found) {
 		if (s.first != NONE)
 			settle(&s);
-		found = compare(&s, n, s.first == NONE ? end : last(&s));
+		glances = compare(&s, n, s.first == NONE ? end : last(&s));
 	}
-	if (found < 0)
-		back_to(&s, 0);
+	if (glances < 0)
+		start_again(&s);
 	for (uint64_t i = 0; i < s.level; i++)
 		free(s.ranks[i].taken);
 	if (n > KEPT)
 		drop_room(scratch);
-	return found;
+	return glances;
 }

@@ -27,16 +27,19 @@ static uint32_t late(const struct search *s)
 }
 
 /*
- * By what those that could be next are tried. Most do what they do as soon as they can; what has
- * not done it soon was interrupted, and may be anywhere until it is due. But a run that is there to
- * be picked may not be so again.
+ * By what those that could be next are tried. First a run that is there to be picked, since it may
+ * not be again. Most do what they do as soon as they can; what has not done it soon was interrupted,
+ * and may be anywhere until it is due. Where that leads nowhere, other ways are tried.
  */
 uint64_t turn(const struct search *s, const struct op *op)
 {
-	if (s->ranks[s->level].lo < op->from + SOON_NS)
-		return op->from;
-	if (op->at.stage == PICK && picked_next(s->a, op) == first_page(s->a, op))
-		return op->from;
+	bool pick = op->at.stage == PICK && picked_next(s->a, op) == first_page(s->a, op);
+	bool young = s->ranks[s->level].lo < op->from + SOON_NS;
+
+	if (pick && s->way != 3)
+		return s->way == 1 ? op->due : op->from;
+	if (young && s->way != 2)
+		return op->from | 1ULL << 62;
 	return op->due | 1ULL << 63;
 }
 

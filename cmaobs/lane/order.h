@@ -11,10 +11,13 @@ struct step {
 	uint32_t op;
 };
 
+#define WAYS 4
+
 struct search {
 	struct area *a;
 	struct op *ops;
-	uint32_t first; /* operation that is not over; NONE: none */
+	uint32_t first;   /* operation that is not over; NONE: none */
+	unsigned int way; /* of WAYS, see turn() */
 	struct rank *ranks;
 	uint64_t level, furthest, tries;
 	struct step *trail;
@@ -28,6 +31,7 @@ void link_all(struct search *s, uint32_t n);
 void look(struct search *s);
 bool place_next(struct search *s, uint32_t i);
 void displace(struct search *s);
+void go_back(struct search *s);
 void back_to(struct search *s, uint64_t time);
 uint64_t last(const struct search *s);
 

@@ -186,6 +186,13 @@ void back_to(struct search *s, uint64_t time)
 		displace(s);
 }
 
+/* To where nothing has looked. */
+void go_back(struct search *s)
+{
+	while (s->n_trail)
+		retreat(s);
+}
+
 /* By when the last place took effect. */
 uint64_t last(const struct search *s)
 {
