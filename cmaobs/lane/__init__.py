@@ -117,7 +117,8 @@ class Lane:
         if self._lib is None:
             raise RuntimeError(why)
         size = max((facts.index for facts in areas), default=-1) + 1
-        self._lane = self._ffi.gc(self._checked(self._lib.lane_new(size, most)), self._lib.lane_free)
+        self._lane = self._ffi.gc(self._checked(self._lib.lane_new(size, most)),
+                                  self._lib.lane_free)
         for facts in areas:
             self._must(self._lib.lane_define(self._lane, facts.index, facts.base_pfn,
                                              facts.count))
