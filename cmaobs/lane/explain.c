@@ -16,6 +16,7 @@ struct scratch {
 	struct rank *ranks;
 	struct step *trail;
 	uint64_t room_ranks, room_trail;
+	uint32_t calm; /* sweeps since it was needed */
 };
 
 static void drop_room(struct scratch *s)
@@ -35,6 +36,13 @@ void free_scratch(struct scratch *s)
 	if (s)
 		drop_room(s);
 	free(s);
+}
+
+/* What a burst needed is given back when it is over for a while. */
+void relax(struct scratch *s)
+{
+	if (s->room_ranks > HIT_CHANGES * KEPT && ++s->calm >= CALM)
+		drop_room(s);
 }
 
 static bool make_room(struct scratch *s, uint64_t ranks, uint64_t trail)
@@ -190,6 +198,6 @@ int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n,
 	for (uint64_t i = 0; i < s.level; i++)
 		free(s.ranks[i].taken);
 	if (n > KEPT)
-		drop_room(scratch);
+		scratch->calm = 0;
 	return glances;
 }

@@ -191,20 +191,24 @@ void to_front(struct area *a)
 	a->head = 0;
 }
 
-static int make_room(struct area *a)
+/* For one more operation, at that place; the place may move. */
+static int make_room(struct area *a, uint64_t *at)
 {
+	uint64_t room = a->room ? 2 * a->room : 256;
+	void *more;
+
 	if (a->tail < a->room)
 		return 0;
 	if (a->head > a->room / 2) {
+		*at -= a->head;
 		to_front(a);
 		return 0;
 	}
-	a->room = a->room ? 2 * a->room : 256;
-	void *more = realloc(a->ops, a->room * sizeof(*a->ops));
-
+	more = realloc(a->ops, room * sizeof(*a->ops));
 	if (!more)
 		return -1;
 	a->ops = more;
+	a->room = room;
 	return 0;
 }
 
@@ -228,17 +232,22 @@ static uint64_t place_of(const struct area *a, uint64_t start_ns)
 
 static int add_op(struct lane *lane, struct area *a, const struct cmaobs_record *r)
 {
-	struct op op = {.r = *r};
-	uint64_t at;
+	uint64_t at = place_of(a, r->start_ns);
+	struct op *op;
 
-	if (make_room(a) || claim(lane, &op))
+	if (make_room(a, &at))
 		return -1;
-	at = place_of(a, r->start_ns);
-	memmove(&a->ops[at + 1], &a->ops[at], (a->tail++ - at) * sizeof(op));
-	a->ops[at] = op;
+	op = &a->ops[at];
+	if (at < a->tail)
+		memmove(op + 1, op, (a->tail - at) * sizeof(*op));
+	a->tail++;
+	op->r = *r;
+	op->calls = NULL;
+	op->n_calls = 0;
+	op->begun = false;
 	if (!lane->first_ns)
 		lane->first_ns = r->start_ns;
-	return 0;
+	return claim(lane, op);
 }
 
 static bool full(const struct lane *lane)

@@ -116,12 +116,13 @@ uint64_t lane_size(struct lane *lane, uint32_t index, uint64_t operations)
 	return records;
 }
 
-static struct cmaobs_record *write_op(struct cmaobs_record *out, const struct op *op)
+static struct cmaobs_record *write_op(struct cmaobs_record *out, const struct cmaobs_record *r,
+				      const struct cmaobs_record *calls, uint64_t n_calls)
 {
-	if (op->n_calls)
-		memcpy(out, op->calls, op->n_calls * sizeof(*out));
-	out[op->n_calls] = op->r;
-	return out + op->n_calls + 1;
+	if (n_calls)
+		memcpy(out, calls, n_calls * sizeof(*out));
+	out[n_calls] = *r;
+	return out + n_calls + 1;
 }
 
 uint64_t lane_take(struct lane *lane, uint32_t index, uint64_t operations, void *out, uint64_t room)
@@ -133,8 +134,10 @@ uint64_t lane_take(struct lane *lane, uint32_t index, uint64_t operations, void 
 	if (records > room)
 		return 0;
 	for (uint64_t i = 0; i < operations && a->head < a->tail; i++, a->head++) {
-		at = write_op(at, &a->ops[a->head]);
-		free(a->ops[a->head].calls);
+		struct op *op = &a->ops[a->head];
+
+		at = write_op(at, &op->r, op->calls, op->n_calls);
+		free(op->calls);
 	}
 	return records;
 }
@@ -173,11 +176,11 @@ uint64_t lane_recent(struct lane *lane, uint32_t index, void *out, uint64_t room
 	struct cmaobs_record *begin = out, *at = out;
 
 	for (uint64_t i = a->n_recent - n; i < a->n_recent; i++) {
-		const struct op *op = &a->recent[i % RECENT];
+		const struct kept *op = &a->recent[i % RECENT];
 
 		if ((uint64_t)(at - begin) + op->n_calls + 1 > room)
 			break;
-		at = write_op(at, op);
+		at = write_op(at, &op->r, op->calls, op->n_calls);
 	}
 	return at - begin;
 }

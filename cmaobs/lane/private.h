@@ -12,6 +12,7 @@
 
 #define NO_AREA 0xffff
 #define RECENT 64
+#define CALM 8 /* sweeps after which room is given back */
 #define NOWHERE UINT64_MAX
 
 /* Kinds of events, as cmaobs/whatif/demand.py numbers them. */
@@ -89,6 +90,13 @@ struct glance {
 	uint64_t *bitmap;
 };
 
+/* An operation that is explained. */
+struct kept {
+	struct cmaobs_record r;
+	struct cmaobs_record *calls;
+	uint32_t n_calls;
+};
+
 struct area {
 	uint64_t base, pages;
 	uint64_t *bitmap;
@@ -101,9 +109,10 @@ struct area {
 	struct op *ops; /* by start; in use: [head, tail) */
 	bool midway;    /* some of them have begun */
 	uint64_t head, tail, room;
+	uint32_t calm;          /* sweeps since the room was needed */
 	struct glance *glances; /* by time */
 	uint32_t n_glances;
-	struct op recent[RECENT];
+	struct kept recent[RECENT];
 	uint64_t n_recent;
 	struct cmaobs_counters counters;
 };
@@ -162,6 +171,7 @@ void drop_glances(struct area *a, uint32_t n);
 /* explain.c */
 struct scratch *new_scratch(void);
 void free_scratch(struct scratch *scratch);
+void relax(struct scratch *scratch);
 int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n, uint64_t limit,
 	    uint64_t end);
 

@@ -10,12 +10,14 @@
 #define FEW 1000  /* operations of one that are judged one by one where it does not end by then */
 #define ROOM 4096 /* operations of an area that there is always room for */
 
-static void keep(struct area *a, struct op *op)
+static void keep(struct area *a, const struct op *op)
 {
-	struct op *place = &a->recent[a->n_recent++ % RECENT];
+	struct kept *place = &a->recent[a->n_recent++ % RECENT];
 
 	free(place->calls);
-	*place = *op;
+	place->r = op->r;
+	place->calls = op->calls;
+	place->n_calls = op->n_calls;
 }
 
 static void credit(const struct op *op, struct lane_result *result)
@@ -55,13 +57,18 @@ static uint64_t consume(struct area *a, uint64_t n, uint64_t time, struct lane_r
 	return left;
 }
 
-/* What a burst of operations needed is given back step by step, once it is over. */
-static void shrink(struct area *a)
+/* What a burst of operations needed is given back step by step, when it is over for a while. */
+static void shrink(struct area *a, uint64_t used)
 {
 	struct op *less;
 
-	if (a->room <= ROOM || a->tail - a->head > a->room / 8)
+	if (a->head == a->tail)
+		a->head = a->tail = 0;
+	if (used > a->room / 8)
+		a->calm = 0;
+	if (a->room <= ROOM || ++a->calm < CALM)
 		return;
+	a->calm = 0;
 	to_front(a);
 	less = realloc(a->ops, a->room / 2 * sizeof(*a->ops));
 	if (!less)
@@ -169,9 +176,11 @@ void lane_run(struct lane *lane, uint32_t index, uint64_t until_ns, int known,
 	      struct lane_result *result)
 {
 	struct area *a = &lane->areas[index];
+	uint64_t used = a->tail - a->head;
 
 	memset(result, 0, sizeof(*result));
 	run(lane, a, until_ns, known, result);
 	result->midway = a->midway;
-	shrink(a);
+	shrink(a, used);
+	relax(lane->scratch);
 }
