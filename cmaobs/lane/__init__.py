@@ -20,7 +20,7 @@ from cmaobs.state import AreaFacts, AreaState
 
 _COUNTERS = wire.Layout("cmaobs_counters")
 _PIECE = struct.Struct("=5Q")
-_RESULT = struct.Struct("=10Q")
+_RESULT = struct.Struct("=9Q")
 _FAR = (1 << 64) - 1
 
 
@@ -43,7 +43,6 @@ class Stretch(NamedTuple):
     refused: int
     last_ns: int
     stuck: int
-    stuck_ns: int
     midway: int
     glanced: int
     differs: int

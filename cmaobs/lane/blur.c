@@ -3,11 +3,6 @@
 
 #include "private.h"
 
-static bool overlap(uint64_t one, uint64_t pages, uint64_t other, uint64_t others)
-{
-	return one < other + others && other < one + pages;
-}
-
 /* The pieces that came of a release that was listed before. */
 static void blur_pieces(struct area *a, const struct op *op)
 {

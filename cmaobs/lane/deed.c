@@ -44,7 +44,8 @@ static enum deed deed_of_release(const struct area *a, const struct op *op)
 	if (!op->n_calls)
 		return a->batch && r->path == CMAOBS_PATH_DEFERRED ? DEFER : UNKNOWN;
 	if (a->batch || op->n_calls != 1 || op->calls->kind != CMAOBS_FREE ||
-	    op->calls->pfn != r->pfn || op->calls->count != r->count)
+	    op->calls->pfn != r->pfn || op->calls->count != r->count ||
+	    op->calls->start_ns < r->start_ns || op->calls->end_ns > r->end_ns)
 		return UNKNOWN;
 	return DIRECT;
 }

@@ -35,7 +35,6 @@ struct lane_result {
 	uint64_t refused;   /* pages asked for in vain */
 	uint64_t last_ns;   /* end of the last one; 0: none */
 	uint64_t stuck;     /* operations of the first cluster left; 0: none */
-	uint64_t stuck_ns;  /* its end */
 	uint64_t midway;    /* operations have begun: the state is not one between two clusters */
 	uint64_t glanced;   /* snapshots that agree with what was explained */
 	uint64_t differs;   /* the next one does not, though nothing was in flight */

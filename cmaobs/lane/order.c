@@ -75,13 +75,6 @@ static uint32_t candidate(const struct search *s)
 	return best;
 }
 
-static bool share(const struct search *s, const struct op *one, const struct op *other)
-{
-	uint64_t a = first_page(s->a, one), b = first_page(s->a, other);
-
-	return a < b + other->r.count && b < a + one->r.count;
-}
-
 /*
  * Back to where an operation picked a run too early: one that is to pick of the same pages must
  * have them before the other can have given them back. False: there is none such.
@@ -100,7 +93,9 @@ static bool unpick(struct search *s)
 		     j = s->ops[j].next) {
 			struct op *other = &s->ops[j];
 
-			if (!has_run(other) || other->r.end_ns <= op->due || !share(s, op, other))
+			if (!has_run(other) || other->r.end_ns <= op->due ||
+			    !overlap(first_page(s->a, op), op->r.count, first_page(s->a, other),
+				     other->r.count))
 				continue;
 			while (s->level && other->at.stage > PICK)
 				displace(s);

@@ -23,20 +23,25 @@ void link_all(struct search *s, uint32_t n)
 	}
 }
 
+/* What stands before and behind an operation in line gets these neighbours. */
+static void hook(struct search *s, const struct op *op, uint32_t behind, uint32_t before)
+{
+	if (op->prev == NONE)
+		s->first = behind;
+	else
+		s->ops[op->prev].next = behind;
+	if (op->next != NONE)
+		s->ops[op->next].prev = before;
+}
+
 static void advance(struct search *s, uint32_t i)
 {
 	struct op *op = &s->ops[i];
 
 	s->trail[s->n_trail++] = (struct step){op->at, i};
 	go_on(op);
-	if (op->at.stage != OVER)
-		return;
-	if (op->prev == NONE)
-		s->first = op->next;
-	else
-		s->ops[op->prev].next = op->next;
-	if (op->next != NONE)
-		s->ops[op->next].prev = op->prev;
+	if (op->at.stage == OVER)
+		hook(s, op, op->next, op->prev);
 }
 
 static void retreat(struct search *s)
@@ -44,14 +49,8 @@ static void retreat(struct search *s)
 	const struct step *step = &s->trail[--s->n_trail];
 	struct op *op = &s->ops[step->op];
 
-	if (op->at.stage == OVER) {
-		if (op->prev == NONE)
-			s->first = step->op;
-		else
-			s->ops[op->prev].next = step->op;
-		if (op->next != NONE)
-			s->ops[op->next].prev = step->op;
-	}
+	if (op->at.stage == OVER)
+		hook(s, op, step->op, step->op);
 	move_to(op, step->was);
 }
 
@@ -84,8 +83,7 @@ static bool in_buddy(const struct search *s, const struct op *op)
 		     c++) {
 			const struct cmaobs_record *given = &other->calls[c];
 
-			if (given->pfn < run->pfn + run->count &&
-			    run->pfn < given->pfn + given->count)
+			if (overlap(given->pfn, given->count, run->pfn, run->count))
 				return false;
 		}
 	}
@@ -133,18 +131,14 @@ void look(struct search *s)
 /* A release is of pages that somebody has, not of such as are just being allocated. */
 static bool owned(const struct search *s, const struct op *release)
 {
-	uint64_t at = release->r.pfn, n = release->r.count;
-
 	for (uint32_t i = s->first; i != NONE; i = s->ops[i].next) {
 		const struct op *op = &s->ops[i];
-		uint64_t other;
 
 		if (op->r.start_ns > s->ranks[s->level].bound)
 			break;
-		if (!has_run(op))
-			continue;
-		other = s->a->base + first_page(s->a, op);
-		if (at < other + op->r.count && other < at + n)
+		if (has_run(op) &&
+		    overlap(first_page(s->a, release), release->r.count, first_page(s->a, op),
+			    op->r.count))
 			return false;
 	}
 	return true;

@@ -57,8 +57,8 @@ struct op {
 	uint32_t n_calls;
 	uint32_t next, prev; /* of those that are not over, by start */
 	struct progress at;
-	uint64_t from,
-		due; /* when its stage can be at the earliest, and by when it must have been */
+	uint64_t from; /* when its stage can be at the earliest, */
+	uint64_t due;  /* and by when it must have been */
 	enum deed deed;
 	uint32_t after; /* an operation that must pick its run before; NONE: none */
 	bool begun;     /* in a part of the order that is settled */
@@ -77,8 +77,8 @@ struct rank {
 	struct lane_piece *taken;
 	uint64_t n_taken;
 	uint64_t trail; /* progress noted before */
-	uint64_t lo;    /* it took effect then or later, */
-	uint64_t bound; /* and by then */
+	uint64_t lo;    /* the places before it took effect then or later, */
+	uint64_t bound; /* and it by then */
 };
 
 struct scratch;
@@ -126,6 +126,12 @@ struct lane {
 	uint64_t watermark, first_ns, elsewhere;
 	struct scratch *scratch;
 };
+
+/* Whether two runs of pages have some in common. */
+static inline bool overlap(uint64_t one, uint64_t pages, uint64_t other, uint64_t others)
+{
+	return one < other + others && other < one + pages;
+}
 
 /* join.c: whether a record's kind, times and sizes can be, and whether pages are an area's. */
 bool fits(const struct cmaobs_record *r);

@@ -164,7 +164,6 @@ static void run(struct lane *lane, struct area *a, uint64_t until_ns, int known,
 			limit = until_ns;
 		if (!known || !explain_first(lane, a, n, limit, end, result)) {
 			result->stuck = n;
-			result->stuck_ns = end;
 			return;
 		}
 		if (open && n <= lane->most)
