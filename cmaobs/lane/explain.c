@@ -67,16 +67,12 @@ static bool prepare(struct area *a, struct op *ops, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		struct op *op = &ops[i];
 
-		op->after = NONE;
+		op->after = NULL;
 		if (op->begun)
 			continue;
-		op->deed = deed_of(a, op);
+		begin_op(a, op);
 		if (op->deed == UNKNOWN)
 			return false;
-		begin_op(op);
-		op->blurred = false;
-		op->since = op->r.start_ns;
-		op->until = op->r.end_ns;
 	}
 	return true;
 }
@@ -123,34 +119,7 @@ static void start_again(struct search *s)
 	back_to(s, 0);
 	go_back(s);
 	s->furthest = s->tries = 0;
-	s->late = NONE;
-}
-
-/* The order of a single operation: its stages, one after the other. */
-static bool alone(struct area *a, struct op *op, struct rank *ranks)
-{
-	uint64_t n = 0;
-	bool lawful = true;
-
-	while (op->at.stage != OVER && lawful) {
-		enum stage stage = op->at.stage;
-
-		if (changes(op))
-			lawful = apply(a, op, &ranks[n]);
-		else
-			lawful = stage == GIVE || stage == ASK || looks(a, op);
-		if (lawful && changes(op))
-			ranks[n++].was_at = op->at;
-		if (lawful)
-			go_on(op);
-	}
-	while (!lawful && n) {
-		move_to(op, ranks[--n].was_at);
-		take_back(a, op, &ranks[n]);
-	}
-	while (n)
-		free(ranks[--n].taken);
-	return lawful;
+	s->late = NULL;
 }
 
 /*
@@ -162,7 +131,7 @@ static bool alone(struct area *a, struct op *op, struct rank *ranks)
 int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n, uint64_t limit,
 	    uint64_t end)
 {
-	struct search s = {.a = a, .ops = ops, .late = NONE};
+	struct search s = {.a = a, .ops = ops};
 	uint64_t changes = 0, stages = 0;
 	int glances = -1;
 	bool found = false;
@@ -176,8 +145,6 @@ int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n,
 	stages += changes;
 	if (!make_room(scratch, changes + 1, stages))
 		return -1;
-	if (n == 1 && !a->n_glances && limit == UINT64_MAX && !ops->begun)
-		return alone(a, ops, scratch->ranks) ? 0 : -1;
 	if (n > 1)
 		blur(a, ops, n);
 	s.ranks = scratch->ranks;
@@ -189,9 +156,9 @@ int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n,
 			start_again(&s);
 	}
 	if (found) {
-		if (s.first != NONE)
+		if (s.first)
 			settle(&s);
-		glances = compare(&s, n, s.first == NONE ? end : last(&s));
+		glances = compare(&s, n, s.first ? last(&s) : end);
 	}
 	if (glances < 0)
 		start_again(&s);

@@ -16,14 +16,14 @@
 #define BACK 32      /* places that are then tried again */
 
 /* The first that began before the last change, and has not seen what was before it. */
-static uint32_t late(const struct search *s)
+static struct op *late(const struct search *s)
 {
 	uint64_t since = s->ranks[s->level].lo;
 
-	for (uint32_t i = s->first; i != NONE && s->ops[i].r.start_ns < since; i = s->ops[i].next)
-		if (s->ops[i].at.stage == ENTRY && !s->ops[i].exempt)
-			return i;
-	return NONE;
+	for (struct op *op = s->first; op && op->r.start_ns < since; op = op->next)
+		if (op->at.stage == ENTRY && !op->exempt)
+			return op;
+	return NULL;
 }
 
 /*
@@ -44,31 +44,28 @@ uint64_t turn(const struct search *s, const struct op *op)
 }
 
 /* Whether another was found to need the operation's run before it does. */
-static bool waits(const struct search *s, const struct op *op)
+static bool waits(const struct op *op)
 {
-	return op->after != NONE && op->at.stage == PICK && s->ops[op->after].at.stage <= PICK;
+	return op->after && op->at.stage == PICK && op->after->at.stage <= PICK;
 }
 
 /* The next to try at this place. */
-static uint32_t candidate(const struct search *s)
+static struct op *candidate(const struct search *s)
 {
 	const struct rank *rank = &s->ranks[s->level];
 	uint64_t least = UINT64_MAX;
-	uint32_t best = NONE;
+	struct op *best = NULL;
 
-	for (uint32_t i = s->first; i != NONE && s->ops[i].r.start_ns <= rank->bound;
-	     i = s->ops[i].next) {
-		const struct op *op = &s->ops[i];
+	for (struct op *op = s->first; op && op->r.start_ns <= rank->bound; op = op->next) {
 		uint64_t by;
 
-		if (!changes(op) || op->from > rank->bound || waits(s, op))
+		if (!changes(op) || op->from > rank->bound || waits(op))
 			continue;
 		by = turn(s, op);
-		if (rank->tried != NONE &&
-		    (by < rank->turn || (by == rank->turn && i <= rank->tried)))
+		if (rank->tried && (by < rank->turn || (by == rank->turn && op <= rank->tried)))
 			continue;
-		if (best == NONE || by < least) {
-			best = i;
+		if (!best || by < least) {
+			best = op;
 			least = by;
 		}
 	}
@@ -83,23 +80,17 @@ static bool unpick(struct search *s)
 {
 	uint64_t bound = s->ranks[s->level].bound;
 
-	for (uint32_t i = s->first; i != NONE && s->ops[i].r.start_ns <= bound;
-	     i = s->ops[i].next) {
-		struct op *op = &s->ops[i];
-
+	for (struct op *op = s->first; op && op->r.start_ns <= bound; op = op->next) {
 		if (op->at.stage != PICK)
 			continue;
-		for (uint32_t j = s->first; j != NONE && s->ops[j].r.start_ns <= bound;
-		     j = s->ops[j].next) {
-			struct op *other = &s->ops[j];
-
+		for (struct op *other = s->first; other && other->r.start_ns <= bound;
+		     other = other->next) {
 			if (!has_run(other) || other->r.end_ns <= op->due ||
-			    !overlap(first_page(s->a, op), op->r.count, first_page(s->a, other),
-				     other->r.count))
+			    !overlap(op->pfn, op->r.count, other->pfn, other->r.count))
 				continue;
 			while (s->level && other->at.stage > PICK)
 				displace(s);
-			other->after = i;
+			other->after = op;
 			return other->at.stage <= PICK;
 		}
 	}
@@ -112,17 +103,17 @@ static void further(struct search *s)
 		return;
 	s->furthest = s->level;
 	s->tries = 0;
-	s->late = NONE;
+	s->late = NULL;
 }
 
 /*
  * An operation looks right after its start, but for an interrupt between the two: orders in which
  * it does so are tried first.
  */
-static void be_late(struct search *s, uint32_t i)
+static void be_late(struct search *s, struct op *op)
 {
-	if (s->late == NONE) {
-		s->late = i;
+	if (!s->late) {
+		s->late = op;
 		s->base = s->level > BACK ? s->level - BACK : 0;
 	}
 	displace(s);
@@ -133,9 +124,9 @@ static void excuse(struct search *s)
 {
 	while (s->level > s->base)
 		displace(s);
-	s->ops[s->late].exempt = true;
-	s->ranks[s->level].tried = NONE;
-	s->late = NONE;
+	s->late->exempt = true;
+	s->ranks[s->level].tried = NULL;
+	s->late = NULL;
 	s->tries = 0;
 }
 
@@ -144,22 +135,21 @@ bool arrange(struct search *s, uint64_t limit, uint64_t effort)
 {
 	s->ranks[0].lo = 0;
 	look(s);
-	while (s->first != NONE && s->ranks[s->level].bound < limit) {
-		uint32_t i = candidate(s);
+	while (s->first && s->ranks[s->level].bound < limit) {
+		struct op *op = candidate(s);
 
 		if (!effort-- || s->tries >= HOLD)
 			return false;
-		if (s->late != NONE &&
-		    (s->tries > PATIENCE || (i == NONE && s->level <= s->base))) {
+		if (s->late && (s->tries > PATIENCE || (!op && s->level <= s->base))) {
 			excuse(s);
-		} else if (i != NONE) {
-			if (!place_next(s, i))
+		} else if (op) {
+			if (!place_next(s, op))
 				continue;
-			i = late(s);
-			if (i == NONE)
-				further(s);
+			op = late(s);
+			if (op)
+				be_late(s, op);
 			else
-				be_late(s, i);
+				further(s);
 		} else if (s->level) {
 			if (!unpick(s))
 				displace(s);

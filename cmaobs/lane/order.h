@@ -8,7 +8,7 @@
 /* What is undone when a stage is taken back. */
 struct step {
 	struct progress was;
-	uint32_t op;
+	struct op *op;
 };
 
 #define WAYS 4
@@ -16,20 +16,20 @@ struct step {
 struct search {
 	struct area *a;
 	struct op *ops;
-	uint32_t first;   /* operation that is not over; NONE: none */
+	struct op *first; /* operation that is not over */
 	unsigned int way; /* of WAYS, see turn() */
 	struct rank *ranks;
 	uint64_t level, furthest, tries;
 	struct step *trail;
 	uint64_t n_trail;
-	uint32_t late; /* the first that had not looked when it should have; NONE: none */
-	uint64_t base; /* the level from which its being late is tried */
+	struct op *late; /* the first that had not looked when it should have */
+	uint64_t base;   /* the level from which its being late is tried */
 };
 
 /* places.c */
 void link_all(struct search *s, uint32_t n);
 void look(struct search *s);
-bool place_next(struct search *s, uint32_t i);
+bool place_next(struct search *s, struct op *op);
 void displace(struct search *s);
 void go_back(struct search *s);
 void back_to(struct search *s, uint64_t time);

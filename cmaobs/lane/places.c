@@ -5,40 +5,36 @@
 
 void link_all(struct search *s, uint32_t n)
 {
-	uint32_t last_one = NONE;
+	struct op *before = NULL;
 
-	s->first = NONE;
-	for (uint32_t i = 0; i < n; i++) {
-		struct op *op = &s->ops[i];
-
+	s->first = NULL;
+	for (struct op *op = s->ops; op < s->ops + n; op++) {
 		if (op->at.stage == OVER)
 			continue;
-		op->prev = last_one;
-		op->next = NONE;
-		if (last_one == NONE)
-			s->first = i;
+		op->prev = before;
+		op->next = NULL;
+		if (before)
+			before->next = op;
 		else
-			s->ops[last_one].next = i;
-		last_one = i;
+			s->first = op;
+		before = op;
 	}
 }
 
 /* What stands before and behind an operation in line gets these neighbours. */
-static void hook(struct search *s, const struct op *op, uint32_t behind, uint32_t before)
+static void hook(struct search *s, const struct op *op, struct op *behind, struct op *before)
 {
-	if (op->prev == NONE)
-		s->first = behind;
+	if (op->prev)
+		op->prev->next = behind;
 	else
-		s->ops[op->prev].next = behind;
-	if (op->next != NONE)
-		s->ops[op->next].prev = before;
+		s->first = behind;
+	if (op->next)
+		op->next->prev = before;
 }
 
-static void advance(struct search *s, uint32_t i)
+static void advance(struct search *s, struct op *op)
 {
-	struct op *op = &s->ops[i];
-
-	s->trail[s->n_trail++] = (struct step){op->at, i};
+	s->trail[s->n_trail++] = (struct step){op->at, op};
 	go_on(op);
 	if (op->at.stage == OVER)
 		hook(s, op, op->next, op->prev);
@@ -47,38 +43,21 @@ static void advance(struct search *s, uint32_t i)
 static void retreat(struct search *s)
 {
 	const struct step *step = &s->trail[--s->n_trail];
-	struct op *op = &s->ops[step->op];
+	struct op *op = step->op;
 
 	if (op->at.stage == OVER)
-		hook(s, op, step->op, step->op);
+		hook(s, op, op, op);
 	move_to(op, step->was);
-}
-
-/* By when the next stage, of any operation that is not over, must have been. */
-static uint64_t bound_of(const struct search *s)
-{
-	uint64_t bound = UINT64_MAX;
-
-	for (uint32_t i = s->first; i != NONE && s->ops[i].r.start_ns <= bound;
-	     i = s->ops[i].next) {
-		uint64_t by = s->ops[i].due;
-
-		if (by < bound)
-			bound = by;
-	}
-	return bound;
 }
 
 /* Whether none of the run's pages are on their way to the buddy. */
 static bool in_buddy(const struct search *s, const struct op *op)
 {
 	const struct cmaobs_record *run = &op->calls[op->at.contig];
+	uint64_t bound = s->ranks[s->level].bound;
 
-	for (uint32_t i = s->first; i != NONE; i = s->ops[i].next) {
-		const struct op *other = &s->ops[i];
-
-		if (other->r.start_ns > s->ranks[s->level].bound)
-			break;
+	for (const struct op *other = s->first; other && other->r.start_ns <= bound;
+	     other = other->next) {
 		for (uint32_t c = other->at.call; other->at.stage == GIVE && c < other->at.contig;
 		     c++) {
 			const struct cmaobs_record *given = &other->calls[c];
@@ -93,7 +72,7 @@ static bool in_buddy(const struct search *s, const struct op *op)
 /* Whether the next stage needs no place in the order: it can be as soon as the area allows it. */
 static bool can_be(const struct search *s, const struct op *op)
 {
-	if (op->from > s->ranks[s->level].bound)
+	if (changes(op) || op->from > s->ranks[s->level].bound)
 		return false;
 	if (op->at.stage == GIVE)
 		return true;
@@ -102,54 +81,51 @@ static bool can_be(const struct search *s, const struct op *op)
 	return looks(s->a, op);
 }
 
-/* Whatever may have looked at the area as it is now has; that lets others look later. */
+/*
+ * Whatever may have looked at the area as it is now has; that lets others look later. By when the
+ * next stage of any operation must have been only grows with the places in the order.
+ */
 void look(struct search *s)
 {
 	struct rank *rank = &s->ranks[s->level];
-	bool more;
+	uint64_t bound = s->level ? rank[-1].bound : 0;
+	bool given;
 
-	rank->tried = NONE;
+	rank->tried = NULL;
 	do {
-		uint32_t next;
+		struct op *next;
 
-		more = false;
-		rank->bound = bound_of(s);
-		for (uint32_t i = s->first; i != NONE; i = next) {
-			struct op *op = &s->ops[i];
-
-			if (op->r.start_ns > rank->bound)
-				break;
+		rank->bound = bound;
+		bound = UINT64_MAX;
+		given = false;
+		for (struct op *op = s->first; op && op->r.start_ns <= bound; op = next) {
 			next = op->next;
 			while (can_be(s, op)) {
-				advance(s, i);
-				more = true;
+				given = given || op->at.stage == GIVE;
+				advance(s, op);
 			}
+			if (op->at.stage != OVER && op->due < bound)
+				bound = op->due;
 		}
-	} while (more);
+	} while (bound > rank->bound || given);
 }
 
 /* A release is of pages that somebody has, not of such as are just being allocated. */
 static bool owned(const struct search *s, const struct op *release)
 {
-	for (uint32_t i = s->first; i != NONE; i = s->ops[i].next) {
-		const struct op *op = &s->ops[i];
+	uint64_t bound = s->ranks[s->level].bound;
 
-		if (op->r.start_ns > s->ranks[s->level].bound)
-			break;
-		if (has_run(op) &&
-		    overlap(first_page(s->a, release), release->r.count, first_page(s->a, op),
-			    op->r.count))
+	for (const struct op *op = s->first; op && op->r.start_ns <= bound; op = op->next)
+		if (has_run(op) && overlap(release->pfn, release->r.count, op->pfn, op->r.count))
 			return false;
-	}
 	return true;
 }
 
-bool place_next(struct search *s, uint32_t i)
+bool place_next(struct search *s, struct op *op)
 {
 	struct rank *rank = &s->ranks[s->level];
-	struct op *op = &s->ops[i];
 
-	rank->tried = rank->op = i;
+	rank->tried = rank->op = op;
 	rank->turn = turn(s, op);
 	s->tries++;
 	if ((op->at.stage == LIST || op->at.stage == FREE) && !owned(s, op))
@@ -158,7 +134,7 @@ bool place_next(struct search *s, uint32_t i)
 		return false;
 	rank->trail = s->n_trail;
 	s->ranks[s->level + 1].lo = op->from > rank->lo ? op->from : rank->lo;
-	advance(s, i);
+	advance(s, op);
 	s->level++;
 	look(s);
 	return true;
@@ -170,7 +146,7 @@ void displace(struct search *s)
 
 	while (s->n_trail > rank->trail)
 		retreat(s);
-	take_back(s->a, &s->ops[rank->op], rank);
+	take_back(s->a, rank->op, rank);
 }
 
 /* Behind the last place that took effect before the time. */

@@ -48,32 +48,30 @@ struct progress {
 	enum stage stage;
 };
 
-#define NONE UINT32_MAX
-
 /* An operation with its calls. */
 struct op {
 	struct cmaobs_record r;
 	struct cmaobs_record *calls;
-	uint32_t n_calls;
-	uint32_t next, prev; /* of those that are not over, by start */
+	struct op *next, *prev; /* of those that are not over, by start */
+	struct op *after;       /* one that must pick its run before */
 	struct progress at;
+	uint64_t pfn;  /* first of the run that its try picks, or that it releases */
 	uint64_t from; /* when its stage can be at the earliest, */
 	uint64_t due;  /* and by when it must have been */
-	enum deed deed;
-	uint32_t after; /* an operation that must pick its run before; NONE: none */
-	bool begun;     /* in a part of the order that is settled */
-	bool exempt;    /* may have read defer_count long after its start */
-	bool blurred;   /* another releases the same pages meanwhile */
 	uint64_t since, until;
+	uint32_t n_calls;
+	enum deed deed;
+	bool begun;   /* in a part of the order that is settled */
+	bool exempt;  /* may have read defer_count long after its start */
+	bool blurred; /* another releases the same pages meanwhile */
 };
 
 /* A place in the order, and what is needed to take its step back. */
 struct rank {
-	uint32_t op;
-	uint32_t tried;         /* the operation tried last; NONE: none */
-	uint64_t turn;          /* and its turn */
-	struct progress was_at; /* where the operation was */
-	struct lane_piece was;  /* the piece that a hit was taken from */
+	struct op *op;
+	struct op *tried;      /* the operation tried last */
+	uint64_t turn;         /* and its turn */
+	struct lane_piece was; /* the piece that a hit was taken from */
 	struct lane_piece *taken;
 	uint64_t n_taken;
 	uint64_t trail; /* progress noted before */
@@ -97,10 +95,18 @@ struct kept {
 	uint32_t n_calls;
 };
 
+/* Where the lowest free run is, until the bits change. */
+struct sought {
+	uint64_t pages, at;
+	unsigned int align;
+	bool known;
+};
+
 struct area {
 	uint64_t base, pages;
 	uint64_t *bitmap;
 	uint64_t low;              /* bits below are set */
+	struct sought sought;      /* last */
 	struct lane_piece *pieces; /* by place */
 	uint64_t n_pieces, room_pieces;
 	uint64_t listed; /* pages in pieces */
@@ -154,18 +160,45 @@ void remove_piece(struct area *a, struct lane_piece *piece);
 enum deed deed_of(const struct area *a, const struct op *op);
 
 /* stage.c */
-uint64_t first_page(const struct area *a, const struct op *op);
-void begin_op(struct op *op);
+void begin_op(const struct area *a, struct op *op);
 void go_on(struct op *op);
 void move_to(struct op *op, struct progress at);
-bool changes(const struct op *op);
-bool has_run(const struct op *op);
+
+/* Of what the operation picks or releases, in pages of the area. */
+static inline uint64_t first_page(const struct area *a, const struct op *op)
+{
+	return op->pfn - a->base;
+}
+
+/* Whether the stage has a place in the order, since others can tell whether they come behind it. */
+static inline bool changes(const struct op *op)
+{
+	const unsigned int those = 1 << PICK | 1 << FETCH | 1 << TAKE | 1 << CLEAR | 1 << LIST |
+		1 << FREE;
+
+	return those >> op->at.stage & 1;
+}
+
+/* Whether the operation is an allocation that has picked a run, and not lost it again. */
+static inline bool has_run(const struct op *op)
+{
+	const unsigned int those = 1 << FETCH | 1 << TAKE | 1 << GIVE | 1 << ASK | 1 << CLEAR;
+
+	if (op->deed != TRY)
+		return false;
+	if (op->at.stage == EXIT)
+		return op->r.path != CMAOBS_PATH_FAILED;
+	return those >> op->at.stage & 1;
+}
 
 /* effect.c */
 bool looks(struct area *a, const struct op *op);
 uint64_t picked_next(struct area *a, const struct op *op);
 bool apply(struct area *a, struct op *op, struct rank *rank);
 void take_back(struct area *a, struct op *op, struct rank *rank);
+
+/* alone.c */
+bool explain_alone(struct area *a, struct op *op);
 
 /* blur.c */
 void blur(struct area *a, struct op *ops, uint32_t n);

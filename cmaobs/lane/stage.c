@@ -58,29 +58,36 @@ static uint64_t latest(const struct op *op)
 	return next < op->n_calls ? op->calls[next].start_ns : op->r.end_ns;
 }
 
-void move_to(struct op *op, struct progress at)
+/* What depends on the stage only where there are calls between the stages. */
+static void set_times(struct op *op)
 {
-	op->at = at;
-	if (at.stage == OVER)
+	if (op->at.stage == OVER)
 		return;
+	if (op->deed == TRY)
+		op->pfn = has_call(op) ? op->calls[op->at.contig].pfn : op->r.pfn;
 	op->from = earliest(op);
 	op->due = latest(op);
 }
 
-void begin_op(struct op *op)
+void move_to(struct op *op, struct progress at)
 {
-	move_to(op,
-		(struct progress){.contig = op->deed == TRY ? contig_of(op, 0) : 0,
-				  .stage = ENTRY});
-	op->exempt = false;
+	op->at = at;
+	if (op->n_calls)
+		set_times(op);
 }
 
-/* Of the run that the try picks. */
-uint64_t first_page(const struct area *a, const struct op *op)
+/* What it says it did, and that it did nothing of it yet. */
+void begin_op(const struct area *a, struct op *op)
 {
-	bool asks = op->deed == TRY && has_call(op);
-
-	return (asks ? op->calls[op->at.contig].pfn : op->r.pfn) - a->base;
+	op->deed = deed_of(a, op);
+	op->at = (struct progress){.contig = op->deed == TRY ? contig_of(op, 0) : 0};
+	op->pfn = op->r.pfn;
+	op->from = op->since = op->r.start_ns;
+	op->due = op->until = op->r.end_ns;
+	op->after = NULL;
+	op->exempt = op->blurred = false;
+	if (op->n_calls)
+		set_times(op);
 }
 
 static enum stage begin_try(const struct op *op, uint32_t contig)
@@ -143,30 +150,4 @@ void go_on(struct op *op)
 		at.stage = EXIT;
 	}
 	move_to(op, at);
-}
-
-/* Whether the stage has a place in the order, since others can tell whether they come behind it. */
-bool changes(const struct op *op)
-{
-	switch (op->at.stage) {
-	case PICK:
-	case FETCH:
-	case TAKE:
-	case CLEAR:
-	case LIST:
-	case FREE:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Whether the operation is an allocation that has picked a run, and not lost it again. */
-bool has_run(const struct op *op)
-{
-	if (op->deed != TRY)
-		return false;
-	if (op->at.stage == EXIT)
-		return op->r.path != CMAOBS_PATH_FAILED;
-	return op->at.stage >= FETCH && op->at.stage <= CLEAR;
 }

@@ -24,8 +24,18 @@ uint64_t next_bit(const struct area *a, uint64_t at, uint64_t end, bool set)
 /* R4: first page of the lowest aligned run of clear bits, or NOWHERE. */
 uint64_t lowest(struct area *a, uint64_t pages, unsigned int align)
 {
-	a->low = next_bit(a, a->low, a->pages, false);
-	return lowest_from(a, a->low, pages, align);
+	struct sought *sought = &a->sought;
+
+	if (!sought->known || sought->pages != pages || sought->align != align) {
+		a->low = next_bit(a, a->low, a->pages, false);
+		*sought = (struct sought){
+			.pages = pages,
+			.at = lowest_from(a, a->low, pages, align),
+			.align = align,
+			.known = true,
+		};
+	}
+	return sought->at;
 }
 
 /* The same of those from a page on. */
@@ -70,6 +80,7 @@ void mark(struct area *a, uint64_t first, uint64_t pages, bool set)
 			a->bitmap[at / 64] &= ~word;
 		at += span;
 	}
+	a->sought.known = false;
 	if (!set && first < a->low)
 		a->low = first;
 }
@@ -147,7 +158,7 @@ int lane_load(struct lane *lane, uint32_t index, const uint64_t *bitmap,
 	memcpy(a->bitmap, bitmap, (a->pages + 63) / 64 * sizeof(*bitmap));
 	a->low = a->n_pieces = a->listed = 0;
 	a->batch = batch;
-	a->midway = false;
+	a->sought.known = a->midway = false;
 	for (uint64_t i = a->head; i < a->tail; i++)
 		a->ops[i].begun = false;
 	for (uint64_t i = 0; i < count; i++) {

@@ -140,6 +140,29 @@ static bool explain_first(struct lane *lane, struct area *a, uint64_t n, uint64_
 	return consume(a, part ? lane->most : n, time, result) || !part;
 }
 
+/* Whether the first operation overlaps with nothing. */
+static bool by_itself(const struct area *a, uint64_t until_ns)
+{
+	const struct op *op = &a->ops[a->head];
+
+	return op->r.end_ns < until_ns && !a->midway &&
+		(a->head + 1 == a->tail || op[1].r.start_ns > op->r.end_ns) &&
+		(!a->n_glances || a->glances[0].start_ns > op->r.end_ns);
+}
+
+/* Explain the first operations, as far as each is by itself. */
+static void run_alone(struct area *a, uint64_t until_ns, struct lane_result *result)
+{
+	uint64_t i = a->head;
+
+	while (a->head < a->tail && by_itself(a, until_ns) && explain_alone(a, &a->ops[a->head]))
+		credit(&a->ops[a->head++], result);
+	if (i + RECENT < a->head)
+		i = a->head - RECENT;
+	while (i < a->head)
+		keep(a, &a->ops[i++]);
+}
+
 /* Put the operations in order as far as that goes. */
 static void run(struct lane *lane, struct area *a, uint64_t until_ns, int known,
 		struct lane_result *result)
@@ -153,6 +176,8 @@ static void run(struct lane *lane, struct area *a, uint64_t until_ns, int known,
 			result->differs = 1;
 			return;
 		}
+		if (known)
+			run_alone(a, until_ns, result);
 		if (a->head == a->tail)
 			return;
 		n = chain(a, &end);
