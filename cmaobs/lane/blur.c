@@ -34,11 +34,14 @@ static void widen(struct area *a, struct op *op, uint64_t since, uint64_t until)
 /* Where two releases of a page overlap, which of them made which extents is not certain. */
 void blur(struct area *a, struct op *ops, uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++) {
-		for (uint32_t j = i + 1; j < n && ops[j].r.start_ns <= ops[i].r.end_ns; j++) {
-			struct op *one = &ops[i], *other = &ops[j];
+	struct op *end = ops + n;
 
-			if (one->deed != DEFER || other->deed != DEFER ||
+	for (struct op *one = ops; one < end; one++) {
+		if (one->deed != DEFER)
+			continue;
+		for (struct op *other = one + 1; other < end && other->r.start_ns <= one->r.end_ns;
+		     other++) {
+			if (other->deed != DEFER ||
 			    !overlap(one->r.pfn, one->r.count, other->r.pfn, other->r.count))
 				continue;
 			widen(a, one, other->since, other->until);

@@ -21,12 +21,10 @@ uint64_t picked_next(struct area *a, const struct op *op)
 	return start < a->pages ? lowest_from(a, start, r->count, r->align) : NOWHERE;
 }
 
-/* Whether a stage that only looks has found the area as it is now. */
+/* Whether the area is now as the stage has found it, of those between entry and exit. */
 bool looks(struct area *a, const struct op *op)
 {
 	switch (op->at.stage) {
-	case ENTRY:
-		return op->r.defer_entry == a->listed;
 	case VAIN:
 		return picked_next(a, op) == NOWHERE;
 	case COUNTED:
@@ -35,8 +33,6 @@ bool looks(struct area *a, const struct op *op)
 		if (op->r.count < a->batch)
 			return op->r.ret == STOP;
 		return !op->r.ret && (!op->r.count || !a->listed);
-	case EXIT:
-		return op->r.defer_exit == a->listed;
 	default:
 		return false;
 	}

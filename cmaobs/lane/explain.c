@@ -110,7 +110,7 @@ static int compare(struct search *s, uint32_t n, uint64_t time)
 			agree = agree && agrees(a, &a->glances[done], s->ops, n);
 		if (s->level == level)
 			return agree ? done : -1;
-		place_next(s, s->ranks[s->level].op);
+		place_next(s, s->ranks[s->level].op, s->ranks[s->level].turn);
 	}
 }
 

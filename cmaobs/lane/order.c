@@ -31,14 +31,11 @@ static struct op *late(const struct search *s)
  * not be again. Most do what they do as soon as they can; what has not done it soon was interrupted,
  * and may be anywhere until it is due. Where that leads nowhere, other ways are tried.
  */
-uint64_t turn(const struct search *s, const struct op *op)
+static uint64_t turn(const struct search *s, const struct op *op, uint64_t lo)
 {
-	bool pick = op->at.stage == PICK && picked_next(s->a, op) == first_page(s->a, op);
-	bool young = s->ranks[s->level].lo < op->from + SOON_NS;
-
-	if (pick && s->way != 3)
+	if (op->at.stage == PICK && s->way != 3 && picked_next(s->a, op) == first_page(s->a, op))
 		return s->way == 1 ? op->due : op->from;
-	if (young && s->way != 2)
+	if (lo < op->from + SOON_NS && s->way != 2)
 		return op->from | 1ULL << 62;
 	return op->due | 1ULL << 63;
 }
@@ -49,24 +46,24 @@ static bool waits(const struct op *op)
 	return op->after && op->at.stage == PICK && op->after->at.stage <= PICK;
 }
 
-/* The next to try at this place. */
-static struct op *candidate(const struct search *s)
+/* The next to try at this place, and its turn. */
+static struct op *candidate(const struct search *s, uint64_t *least)
 {
 	const struct rank *rank = &s->ranks[s->level];
-	uint64_t least = UINT64_MAX;
+	uint64_t bound = rank->bound, lo = rank->lo;
 	struct op *best = NULL;
 
-	for (struct op *op = s->first; op && op->r.start_ns <= rank->bound; op = op->next) {
+	for (struct op *op = s->first; op && op->r.start_ns <= bound; op = op->next) {
 		uint64_t by;
 
-		if (!changes(op) || op->from > rank->bound || waits(op))
+		if (!changes(op) || op->from > bound || waits(op))
 			continue;
-		by = turn(s, op);
+		by = turn(s, op, lo);
 		if (rank->tried && (by < rank->turn || (by == rank->turn && op <= rank->tried)))
 			continue;
-		if (!best || by < least) {
+		if (!best || by < *least) {
 			best = op;
-			least = by;
+			*least = by;
 		}
 	}
 	return best;
@@ -136,14 +133,15 @@ bool arrange(struct search *s, uint64_t limit, uint64_t effort)
 	s->ranks[0].lo = 0;
 	look(s);
 	while (s->first && s->ranks[s->level].bound < limit) {
-		struct op *op = candidate(s);
+		uint64_t by;
+		struct op *op = candidate(s, &by);
 
 		if (!effort-- || s->tries >= HOLD)
 			return false;
 		if (s->late && (s->tries > PATIENCE || (!op && s->level <= s->base))) {
 			excuse(s);
 		} else if (op) {
-			if (!place_next(s, op))
+			if (!place_next(s, op, by))
 				continue;
 			op = late(s);
 			if (op)

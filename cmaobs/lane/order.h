@@ -29,14 +29,13 @@ struct search {
 /* places.c */
 void link_all(struct search *s, uint32_t n);
 void look(struct search *s);
-bool place_next(struct search *s, struct op *op);
+bool place_next(struct search *s, struct op *op, uint64_t turn);
 void displace(struct search *s);
 void go_back(struct search *s);
 void back_to(struct search *s, uint64_t time);
 uint64_t last(const struct search *s);
 
 /* order.c */
-uint64_t turn(const struct search *s, const struct op *op);
 bool arrange(struct search *s, uint64_t limit, uint64_t effort);
 
 #endif

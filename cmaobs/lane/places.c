@@ -74,11 +74,18 @@ static bool can_be(const struct search *s, const struct op *op)
 {
 	if (changes(op) || op->from > s->ranks[s->level].bound)
 		return false;
-	if (op->at.stage == GIVE)
+	switch (op->at.stage) {
+	case ENTRY:
+		return op->r.defer_entry == s->a->listed;
+	case EXIT:
+		return op->r.defer_exit == s->a->listed;
+	case GIVE:
 		return true;
-	if (op->at.stage == ASK)
+	case ASK:
 		return op->calls[op->at.contig].ret || in_buddy(s, op);
-	return looks(s->a, op);
+	default:
+		return looks(s->a, op);
+	}
 }
 
 /*
@@ -121,12 +128,12 @@ static bool owned(const struct search *s, const struct op *release)
 	return true;
 }
 
-bool place_next(struct search *s, struct op *op)
+bool place_next(struct search *s, struct op *op, uint64_t turn)
 {
 	struct rank *rank = &s->ranks[s->level];
 
 	rank->tried = rank->op = op;
-	rank->turn = turn(s, op);
+	rank->turn = turn;
 	s->tries++;
 	if ((op->at.stage == LIST || op->at.stage == FREE) && !owned(s, op))
 		return false;

@@ -66,19 +66,18 @@ bool all_set(const struct area *a, uint64_t first, uint64_t pages)
 
 void mark(struct area *a, uint64_t first, uint64_t pages, bool set)
 {
-	uint64_t at = first, end = first + pages;
+	uint64_t *word = &a->bitmap[first / 64];
+	unsigned int at = first % 64;
 
-	while (at < end) {
-		uint64_t span = 64 - at % 64, word;
+	for (uint64_t left = pages, span; left; left -= span, at = 0, word++) {
+		uint64_t bits;
 
-		if (span > end - at)
-			span = end - at;
-		word = (span == 64 ? ~0ULL : (1ULL << span) - 1) << at % 64;
+		span = left < 64 - at ? left : 64 - at;
+		bits = ~0ULL >> (64 - span) << at;
 		if (set)
-			a->bitmap[at / 64] |= word;
+			*word |= bits;
 		else
-			a->bitmap[at / 64] &= ~word;
-		at += span;
+			*word &= ~bits;
 	}
 	a->sought.known = false;
 	if (!set && first < a->low)

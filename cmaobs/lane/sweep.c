@@ -46,7 +46,10 @@ static uint64_t consume(struct area *a, uint64_t n, uint64_t time, struct lane_r
 		if (ops[i].begun)
 			continue;
 		credit(&ops[i], result);
-		keep(a, &ops[i]);
+		if (n - i <= RECENT)
+			keep(a, &ops[i]);
+		else
+			free(ops[i].calls);
 	}
 	for (uint64_t i = n; i--;)
 		if (ops[i].begun && i != --left)

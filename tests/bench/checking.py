@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any, NamedTuple
 
 from cmaobs.commands import running
@@ -32,17 +33,20 @@ RING_PAGES = 8192  # 32 MiB: nothing may be lost at full speed
 
 
 class Load(NamedTuple):
-    """batch 64: hits; 0: all from the page allocator. rounds: of each of 8; one makes as many."""
+    """batch 64: hits; 0: all from the page allocator. rounds: of each of 8 tasks; one makes as
+    many. bursts: so often, with time between for the observer to catch up.
+    """
 
     name: str
     batch: int
     sizes: tuple[str, ...]
     rounds: int
+    bursts: int
 
 
-LOADS = (Load("hit, 16 pages", 64, ("16",), 10_000),
-         Load("sizes 1, 64, 7, 16 in turn", 64, ("1", "64", "7", "16"), 2500),
-         Load("contig, 16 pages", 0, ("16",), 600))
+LOADS = (Load("hit, 16 pages", 64, ("16",), 10_000, 5),
+         Load("sizes 1, 64, 7, 16 in turn", 64, ("1", "64", "7", "16"), 2500, 5),
+         Load("contig, 16 pages", 0, ("16",), 600, 1))
 TASKS = (1, 8)
 
 
@@ -105,20 +109,23 @@ def observed(program: Path, load: Load, tasks: int) -> tuple[Kept, float]:
     BATCH.write_text("0")
     session = Session(Options(attach="fentry", reading_s=0.5, ring_pages=RING_PAGES))
     kept = Kept(session)
+    rates: list[float] = []
     process = None
     for step in session.steps():
         kept.kept.append(step)
-        if process is None and isinstance(step, Reading):
-            process = spin(program, load, tasks)
         if process is not None and process.poll() is not None:
-            break
-    assert process is not None
+            rates.append(rate(process))
+            process = None
+        elif process is None and isinstance(step, Reading):
+            if len(rates) == load.bursts:
+                break
+            process = spin(program, load, tasks)
     kept.kept += session.finish()
     session.close()
     readings = [step for step in kept.kept if isinstance(step, Reading)]
     if readings[-1].losses.total != readings[0].losses.total:
         raise RuntimeError(f"records were lost: {readings[-1].losses}")
-    return kept, rate(process)
+    return kept, mean(rates)
 
 
 def device(out: Path) -> None:
@@ -127,8 +134,8 @@ def device(out: Path) -> None:
     cases = [(load, tasks) for load in LOADS for tasks in TASKS]
     alone = [rate(spin(program, load, tasks)) for load, tasks in cases]
     rows = []
-    kept = [observed(program, load, tasks) for load, tasks in cases]
-    for number, ((load, tasks), (seen, while_seen)) in enumerate(zip(cases, kept, strict=True)):
+    for number, (load, tasks) in enumerate(cases):
+        seen, while_seen = observed(program, load, tasks)
         file = out / f"{number}.cmarec"
         with RecordingWriter(str(file), seen.identity, seen.areas) as writer:
             for step in seen.kept:
