@@ -22,8 +22,7 @@ setup(ext_modules=[Extension(
     include_dirs=["probes"],
     define_macros=[("LANE_DIGEST", f'"{DIGEST}"')],
     extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-ffp-contract=off",
-                        "-flto", "-fno-semantic-interposition"],
-    extra_link_args=["-flto", "-O2"],
+                        "-fno-semantic-interposition"],
     libraries=["m"],
     optional=True,  # without it, the cross-check does the same, slower
 )])

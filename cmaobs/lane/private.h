@@ -197,8 +197,9 @@ uint64_t picked_next(struct area *a, const struct op *op);
 bool apply(struct area *a, struct op *op, struct rank *rank);
 void take_back(struct area *a, struct op *op, struct rank *rank);
 
-/* alone.c */
-bool explain_alone(struct area *a, struct op *op);
+/* simple.c */
+bool explain_one(struct area *a, struct op *op);
+bool explain_two(struct area *a, struct op *one, struct op *other);
 
 /* blur.c */
 void blur(struct area *a, struct op *ops, uint32_t n);

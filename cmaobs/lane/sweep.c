@@ -143,27 +143,45 @@ static bool explain_first(struct lane *lane, struct area *a, uint64_t n, uint64_
 	return consume(a, part ? lane->most : n, time, result) || !part;
 }
 
-/* Whether the first operation overlaps with nothing. */
-static bool by_itself(const struct area *a, uint64_t until_ns)
+/* How many of the first operations overlap, where that is at most two; 0: it is not. */
+static unsigned int few(const struct area *a, uint64_t until_ns)
 {
 	const struct op *op = &a->ops[a->head];
+	uint64_t left = a->tail - a->head, end = op->r.end_ns;
+	unsigned int n = 1;
 
-	return op->r.end_ns < until_ns && !a->midway &&
-		(a->head + 1 == a->tail || op[1].r.start_ns > op->r.end_ns) &&
-		(!a->n_glances || a->glances[0].start_ns > op->r.end_ns);
+	if (left > 1 && op[1].r.start_ns <= end) {
+		if (op[1].r.end_ns > end)
+			end = op[1].r.end_ns;
+		n = 2;
+		if (left > 2 && op[2].r.start_ns <= end)
+			return 0;
+	}
+	return end < until_ns && (!a->n_glances || a->glances[0].start_ns > end) ? n : 0;
 }
 
-/* Explain the first operations, as far as each is by itself. */
-static void run_alone(struct area *a, uint64_t until_ns, struct lane_result *result)
+/* Explain the first operations, as long as no more than two overlap. */
+static void run_simple(struct area *a, uint64_t until_ns, struct lane_result *result)
 {
-	uint64_t i = a->head;
+	uint64_t first = a->head;
 
-	while (a->head < a->tail && by_itself(a, until_ns) && explain_alone(a, &a->ops[a->head]))
-		credit(&a->ops[a->head++], result);
-	if (i + RECENT < a->head)
-		i = a->head - RECENT;
-	while (i < a->head)
-		keep(a, &a->ops[i++]);
+	while (a->head < a->tail && !a->midway) {
+		struct op *op = &a->ops[a->head];
+		unsigned int n = few(a, until_ns);
+
+		if (!n || !(n == 1 ? explain_one(a, op) : explain_two(a, op, op + 1)))
+			break;
+		credit(op, result);
+		if (n == 2) {
+			credit(op + 1, result);
+			result->crowded += 2;
+		}
+		a->head += n;
+	}
+	if (first + RECENT < a->head)
+		first = a->head - RECENT;
+	while (first < a->head)
+		keep(a, &a->ops[first++]);
 }
 
 /* Put the operations in order as far as that goes. */
@@ -180,7 +198,7 @@ static void run(struct lane *lane, struct area *a, uint64_t until_ns, int known,
 			return;
 		}
 		if (known)
-			run_alone(a, until_ns, result);
+			run_simple(a, until_ns, result);
 		if (a->head == a->tail)
 			return;
 		n = chain(a, &end);
