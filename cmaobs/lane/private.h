@@ -145,13 +145,12 @@ bool inside(const struct area *a, uint64_t pfn, uint64_t pages);
 /* Operations that wait are moved to the beginning of the room for them. */
 void to_front(struct area *a);
 
+#include "bits.h"
+
 /* state.c */
-uint64_t next_bit(const struct area *a, uint64_t at, uint64_t end, bool set);
 uint64_t lowest(struct area *a, uint64_t pages, unsigned int align);
 uint64_t lowest_from(const struct area *a, uint64_t at, uint64_t pages, unsigned int align);
 bool listed(const struct area *a, uint64_t first, uint64_t pages);
-bool all_set(const struct area *a, uint64_t first, uint64_t pages);
-void mark(struct area *a, uint64_t first, uint64_t pages, bool set);
 struct lane_piece *holder(struct area *a, uint64_t first, uint64_t pages);
 bool insert_piece(struct area *a, struct lane_piece piece);
 void remove_piece(struct area *a, struct lane_piece *piece);
