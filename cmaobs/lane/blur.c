@@ -32,15 +32,16 @@ static void widen(struct area *a, struct op *op, uint64_t since, uint64_t until)
 }
 
 /* Where two releases of a page overlap, which of them made which extents is not certain. */
-void blur(struct area *a, struct op *ops, uint32_t n)
+void blur(struct area *a, uint32_t n)
 {
-	struct op *end = ops + n;
+	for (uint32_t i = 0; i < n; i++) {
+		struct op *one = in_line(a, i);
 
-	for (struct op *one = ops; one < end; one++) {
-		if (one->deed != DEFER)
-			continue;
-		for (struct op *other = one + 1; other < end && other->r.start_ns <= one->r.end_ns;
-		     other++) {
+		for (uint32_t j = i + 1; one->deed == DEFER && j < n; j++) {
+			struct op *other = in_line(a, j);
+
+			if (other->r.start_ns > one->r.end_ns)
+				break;
 			if (other->deed != DEFER ||
 			    !overlap(one->r.pfn, one->r.count, other->r.pfn, other->r.count))
 				continue;

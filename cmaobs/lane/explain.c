@@ -62,10 +62,10 @@ static bool make_room(struct scratch *s, uint64_t ranks, uint64_t trail)
 }
 
 /* What each says it did; false: one of a kind that is not known here. */
-static bool prepare(struct area *a, struct op *ops, uint32_t n)
+static bool prepare(struct area *a, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		struct op *op = &ops[i];
+		struct op *op = in_line(a, i);
 
 		op->after = NULL;
 		if (op->begun)
@@ -107,7 +107,7 @@ static int compare(struct search *s, uint32_t n, uint64_t time)
 		for (; done < (int)a->n_glances && a->glances[done].start_ns <= time &&
 		     a->glances[done].start_ns <= s->ranks[s->level].bound;
 		     done++)
-			agree = agree && agrees(a, &a->glances[done], s->ops, n);
+			agree = agree && agrees(a, &a->glances[done], n);
 		if (s->level == level)
 			return agree ? done : -1;
 		place_next(s, s->ranks[s->level].op, s->ranks[s->level].turn);
@@ -128,25 +128,26 @@ static void start_again(struct search *s)
  * and so are the operations; else it is as before. Returns how many glances agree with that, or -1
  * where there is no such order.
  */
-int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n, uint64_t limit,
-	    uint64_t end)
+int explain(struct scratch *scratch, struct area *a, uint32_t n, uint64_t limit, uint64_t end)
 {
-	struct search s = {.a = a, .ops = ops};
+	struct search s = {.a = a};
 	uint64_t changes = 0, stages = 0;
 	int glances = -1;
 	bool found = false;
 
-	if (!prepare(a, ops, n))
+	if (!prepare(a, n))
 		return -1;
 	for (uint32_t i = 0; i < n; i++) {
-		changes += ops[i].deed == TRY ? HIT_CHANGES + TRY_CHANGES * ops[i].r.n_contig : 1;
-		stages += LOOKS + ops[i].n_calls;
+		const struct op *op = in_line(a, i);
+
+		changes += op->deed == TRY ? HIT_CHANGES + TRY_CHANGES * op->r.n_contig : 1;
+		stages += LOOKS + op->n_calls;
 	}
 	stages += changes;
 	if (!make_room(scratch, changes + 1, stages))
 		return -1;
 	if (n > 1)
-		blur(a, ops, n);
+		blur(a, n);
 	s.ranks = scratch->ranks;
 	s.trail = scratch->trail;
 	for (; s.way < WAYS && !found; s.way++) {

@@ -73,9 +73,9 @@ static bool count_can_be(const struct area *a, const struct glance *g, const str
 
 /*
  * Whether the snapshot agrees with the area as it was at its beginning, but for what those of the
- * operations did to it that were in flight between then and its end.
+ * first operations did to it that were in flight between then and its end.
  */
-bool agrees(const struct area *a, const struct glance *g, const struct op *ops, uint32_t n)
+bool agrees(const struct area *a, const struct glance *g, uint32_t n)
 {
 	struct busy busy = {.touched = {.pages = a->pages}, .moved = {.pages = a->pages}};
 	bool found = false;
@@ -83,9 +83,9 @@ bool agrees(const struct area *a, const struct glance *g, const struct op *ops, 
 	busy.touched.bitmap = calloc(words(a), sizeof(*a->bitmap));
 	busy.moved.bitmap = calloc(words(a), sizeof(*a->bitmap));
 	if (busy.touched.bitmap && busy.moved.bitmap) {
-		for (uint32_t i = 0; i < n && ops[i].r.start_ns <= g->end_ns; i++)
-			if (ops[i].r.end_ns >= g->start_ns)
-				add_op(a, &busy, &ops[i]);
+		for (uint32_t i = 0; i < n && in_line(a, i)->r.start_ns <= g->end_ns; i++)
+			if (in_line(a, i)->r.end_ns >= g->start_ns)
+				add_op(a, &busy, in_line(a, i));
 		found = same_bits(a, g, &busy.touched) && count_can_be(a, g, &busy.moved);
 	}
 	free(busy.touched.bitmap);

@@ -184,67 +184,12 @@ static int add_call(struct lane *lane, const struct cmaobs_record *r)
 	return 0;
 }
 
-void to_front(struct area *a)
-{
-	a->tail -= a->head;
-	memmove(a->ops, a->ops + a->head, a->tail * sizeof(*a->ops));
-	a->head = 0;
-}
-
-/* For one more operation, at that place; the place may move. */
-static int make_room(struct area *a, uint64_t *at)
-{
-	uint64_t room = a->room ? 2 * a->room : 256;
-	void *more;
-
-	if (a->tail < a->room)
-		return 0;
-	if (a->head > a->room / 2) {
-		*at -= a->head;
-		to_front(a);
-		return 0;
-	}
-	more = realloc(a->ops, room * sizeof(*a->ops));
-	if (!more)
-		return -1;
-	a->ops = more;
-	a->room = room;
-	return 0;
-}
-
-/* Where an operation has its place: behind what began before it. */
-static uint64_t place_of(const struct area *a, uint64_t start_ns)
-{
-	uint64_t low = a->head, high = a->tail;
-
-	if (low == high || a->ops[high - 1].r.start_ns <= start_ns)
-		return high;
-	while (low < high) {
-		uint64_t mid = low + (high - low) / 2;
-
-		if (a->ops[mid].r.start_ns <= start_ns)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
 static int add_op(struct lane *lane, struct area *a, const struct cmaobs_record *r)
 {
-	uint64_t at = place_of(a, r->start_ns);
-	struct op *op;
+	struct op *op = stand_in_line(a, r);
 
-	if (make_room(a, &at))
+	if (!op)
 		return -1;
-	op = &a->ops[at];
-	if (at < a->tail)
-		memmove(op + 1, op, (a->tail - at) * sizeof(*op));
-	a->tail++;
-	op->r = *r;
-	op->calls = NULL;
-	op->n_calls = 0;
-	op->begun = false;
 	if (!lane->first_ns)
 		lane->first_ns = r->start_ns;
 	return claim(lane, op);

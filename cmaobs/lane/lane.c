@@ -36,13 +36,14 @@ void lane_free(struct lane *lane)
 	for (uint32_t i = 0; lane->areas && i < lane->n_areas; i++) {
 		struct area *a = &lane->areas[i];
 
-		for (uint64_t j = a->head; j < a->tail; j++)
-			free(a->ops[j].calls);
+		for (uint64_t j = 0; j < a->tail - a->head; j++)
+			free(in_line(a, j)->calls);
 		for (uint64_t j = 0; j < RECENT; j++)
 			free(a->recent[j].calls);
 		drop_glances(a, a->n_glances);
 		free(a->glances);
 		free(a->ops);
+		free(a->line);
 		free(a->pieces);
 		free(a->bitmap);
 	}
@@ -92,18 +93,18 @@ uint64_t lane_waiting(struct lane *lane, uint32_t index)
 uint64_t lane_begun(struct lane *lane, uint32_t index, uint64_t until_ns)
 {
 	const struct area *a = &lane->areas[index];
-	uint64_t i = a->head;
+	uint64_t n = 0;
 
-	while (i < a->tail && a->ops[i].r.start_ns <= until_ns)
-		i++;
-	return i - a->head;
+	while (a->head + n < a->tail && in_line(a, n)->r.start_ns <= until_ns)
+		n++;
+	return n;
 }
 
 uint64_t lane_next_ns(struct lane *lane, uint32_t index)
 {
 	const struct area *a = &lane->areas[index];
 
-	return a->head < a->tail ? a->ops[a->head].r.start_ns : UINT64_MAX;
+	return a->head < a->tail ? in_line(a, 0)->r.start_ns : UINT64_MAX;
 }
 
 uint64_t lane_size(struct lane *lane, uint32_t index, uint64_t operations)
@@ -112,7 +113,7 @@ uint64_t lane_size(struct lane *lane, uint32_t index, uint64_t operations)
 	uint64_t records = 0;
 
 	for (uint64_t i = 0; i < operations && a->head + i < a->tail; i++)
-		records += a->ops[a->head + i].n_calls + 1;
+		records += in_line(a, i)->n_calls + 1;
 	return records;
 }
 
@@ -134,7 +135,7 @@ uint64_t lane_take(struct lane *lane, uint32_t index, uint64_t operations, void 
 	if (records > room)
 		return 0;
 	for (uint64_t i = 0; i < operations && a->head < a->tail; i++, a->head++) {
-		struct op *op = &a->ops[a->head];
+		struct op *op = in_line(a, 0);
 
 		at = write_op(at, &op->r, op->calls, op->n_calls);
 		free(op->calls);
@@ -147,8 +148,8 @@ uint64_t lane_drop(struct lane *lane, uint32_t index, uint64_t operations)
 	struct area *a = &lane->areas[index];
 	uint64_t end = 0;
 
-	for (; operations && a->head < a->tail; operations--) {
-		struct op *op = &a->ops[a->head++];
+	for (; operations && a->head < a->tail; operations--, a->head++) {
+		struct op *op = in_line(a, 0);
 
 		if (op->r.end_ns > end)
 			end = op->r.end_ns;

@@ -15,7 +15,6 @@ struct step {
 
 struct search {
 	struct area *a;
-	struct op *ops;
 	struct op *first; /* operation that is not over */
 	unsigned int way; /* of WAYS, see turn() */
 	struct rank *ranks;

@@ -8,7 +8,9 @@ void link_all(struct search *s, uint32_t n)
 	struct op *before = NULL;
 
 	s->first = NULL;
-	for (struct op *op = s->ops; op < s->ops + n; op++) {
+	for (uint32_t i = 0; i < n; i++) {
+		struct op *op = in_line(s->a, i);
+
 		if (op->at.stage == OVER)
 			continue;
 		op->prev = before;

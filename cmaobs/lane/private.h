@@ -112,7 +112,8 @@ struct area {
 	uint64_t listed; /* pages in pieces */
 	uint64_t next_id;
 	uint64_t batch;
-	struct op *ops; /* by start; in use: [head, tail) */
+	struct op *ops; /* as they came: [0, tail) */
+	uint32_t *line; /* places of those that wait, by start: [head, tail) */
 	bool midway;    /* some of them have begun */
 	uint64_t head, tail, room;
 	uint32_t calm;          /* sweeps since the room was needed */
@@ -142,8 +143,15 @@ static inline bool overlap(uint64_t one, uint64_t pages, uint64_t other, uint64_
 /* join.c: whether a record's kind, times and sizes can be, and whether pages are an area's. */
 bool fits(const struct cmaobs_record *r);
 bool inside(const struct area *a, uint64_t pfn, uint64_t pages);
-/* Operations that wait are moved to the beginning of the room for them. */
-void to_front(struct area *a);
+
+/* line.c */
+struct op *stand_in_line(struct area *a, const struct cmaobs_record *r);
+void close_up(struct area *a, uint64_t used);
+
+static inline struct op *in_line(const struct area *a, uint64_t i)
+{
+	return &a->ops[a->line[a->head + i]];
+}
 
 #include "bits.h"
 
@@ -201,17 +209,16 @@ bool explain_one(struct area *a, struct op *op);
 bool explain_two(struct area *a, struct op *one, struct op *other);
 
 /* blur.c */
-void blur(struct area *a, struct op *ops, uint32_t n);
+void blur(struct area *a, uint32_t n);
 
 /* glance.c */
-bool agrees(const struct area *a, const struct glance *g, const struct op *ops, uint32_t n);
+bool agrees(const struct area *a, const struct glance *g, uint32_t n);
 void drop_glances(struct area *a, uint32_t n);
 
 /* explain.c */
 struct scratch *new_scratch(void);
 void free_scratch(struct scratch *scratch);
 void relax(struct scratch *scratch);
-int explain(struct scratch *scratch, struct area *a, struct op *ops, uint32_t n, uint64_t limit,
-	    uint64_t end);
+int explain(struct scratch *scratch, struct area *a, uint32_t n, uint64_t limit, uint64_t end);
 
 #endif

@@ -7,8 +7,7 @@
 #include "private.h"
 
 #define WAIT_NS 1000000000ULL /* for the end of a cluster */
-#define FEW 1000  /* operations of one that are judged one by one where it does not end by then */
-#define ROOM 4096 /* operations of an area that there is always room for */
+#define FEW 1000 /* operations of one that are judged one by one where it does not end by then */
 
 static void keep(struct area *a, const struct op *op)
 {
@@ -38,46 +37,27 @@ static void credit(const struct op *op, struct lane_result *result)
  */
 static uint64_t consume(struct area *a, uint64_t n, uint64_t time, struct lane_result *result)
 {
-	struct op *ops = &a->ops[a->head];
 	uint64_t left = n;
 
 	for (uint64_t i = 0; i < n; i++) {
-		ops[i].begun = ops[i].at.stage != OVER || ops[i].r.end_ns >= time;
-		if (ops[i].begun)
+		struct op *op = in_line(a, i);
+
+		op->begun = op->at.stage != OVER || op->r.end_ns >= time;
+		if (op->begun)
 			continue;
-		credit(&ops[i], result);
+		credit(op, result);
 		if (n - i <= RECENT)
-			keep(a, &ops[i]);
+			keep(a, op);
 		else
-			free(ops[i].calls);
+			free(op->calls);
 	}
 	for (uint64_t i = n; i--;)
-		if (ops[i].begun && i != --left)
-			ops[left] = ops[i];
+		if (in_line(a, i)->begun && i != --left)
+			a->line[a->head + left] = a->line[a->head + i];
 	if (n > 1)
 		result->crowded += left;
 	a->head += left;
 	return left;
-}
-
-/* What a burst of operations needed is given back step by step, when it is over for a while. */
-static void shrink(struct area *a, uint64_t used)
-{
-	struct op *less;
-
-	if (a->head == a->tail)
-		a->head = a->tail = 0;
-	if (used > a->room / 8)
-		a->calm = 0;
-	if (a->room <= ROOM || ++a->calm < CALM)
-		return;
-	a->calm = 0;
-	to_front(a);
-	less = realloc(a->ops, a->room / 2 * sizeof(*a->ops));
-	if (!less)
-		return;
-	a->ops = less;
-	a->room /= 2;
 }
 
 /*
@@ -86,17 +66,16 @@ static void shrink(struct area *a, uint64_t used)
  */
 static uint64_t chain(const struct area *a, uint64_t *end)
 {
-	const struct op *ops = &a->ops[a->head];
 	uint64_t left = a->tail - a->head, n = 0;
 	uint32_t glances = 0;
 	bool more = true;
 
-	*end = ops->r.start_ns;
+	*end = in_line(a, 0)->r.start_ns;
 	while (more) {
 		more = false;
-		for (; n < left && ops[n].r.start_ns <= *end; n++, more = true)
-			if (ops[n].r.end_ns > *end)
-				*end = ops[n].r.end_ns;
+		for (; n < left && in_line(a, n)->r.start_ns <= *end; n++, more = true)
+			if (in_line(a, n)->r.end_ns > *end)
+				*end = in_line(a, n)->r.end_ns;
 		for (; glances < a->n_glances && a->glances[glances].start_ns <= *end;
 		     glances++, more = true)
 			if (a->glances[glances].end_ns > *end)
@@ -108,10 +87,10 @@ static uint64_t chain(const struct area *a, uint64_t *end)
 /* Glances while nothing was in flight. False: one of them differs. */
 static bool glance_alone(struct area *a, uint64_t until_ns, struct lane_result *result)
 {
-	if (a->head < a->tail && a->ops[a->head].r.start_ns < until_ns)
-		until_ns = a->ops[a->head].r.start_ns;
+	if (a->head < a->tail && in_line(a, 0)->r.start_ns < until_ns)
+		until_ns = in_line(a, 0)->r.start_ns;
 	while (a->n_glances && a->glances[0].end_ns < until_ns) {
-		if (!agrees(a, a->glances, NULL, 0))
+		if (!agrees(a, a->glances, 0))
 			return false;
 		drop_glances(a, 1);
 		result->glanced++;
@@ -126,14 +105,13 @@ static bool glance_alone(struct area *a, uint64_t until_ns, struct lane_result *
 static bool explain_first(struct lane *lane, struct area *a, uint64_t n, uint64_t limit,
 			  uint64_t end, struct lane_result *result)
 {
-	struct op *ops = &a->ops[a->head];
 	bool part = n > lane->most;
 	uint64_t time;
 	int glances;
 
-	if (part && limit > ops[lane->most].r.start_ns)
-		limit = ops[lane->most].r.start_ns;
-	glances = explain(lane->scratch, a, ops, part ? lane->most : n, limit, end);
+	if (part && limit > in_line(a, lane->most)->r.start_ns)
+		limit = in_line(a, lane->most)->r.start_ns;
+	glances = explain(lane->scratch, a, part ? lane->most : n, limit, end);
 	if (glances < 0)
 		return false;
 	drop_glances(a, glances);
@@ -146,15 +124,14 @@ static bool explain_first(struct lane *lane, struct area *a, uint64_t n, uint64_
 /* How many of the first operations overlap, where that is at most two; 0: it is not. */
 static unsigned int few(const struct area *a, uint64_t until_ns)
 {
-	const struct op *op = &a->ops[a->head];
-	uint64_t left = a->tail - a->head, end = op->r.end_ns;
+	uint64_t left = a->tail - a->head, end = in_line(a, 0)->r.end_ns;
 	unsigned int n = 1;
 
-	if (left > 1 && op[1].r.start_ns <= end) {
-		if (op[1].r.end_ns > end)
-			end = op[1].r.end_ns;
+	if (left > 1 && in_line(a, 1)->r.start_ns <= end) {
+		if (in_line(a, 1)->r.end_ns > end)
+			end = in_line(a, 1)->r.end_ns;
 		n = 2;
-		if (left > 2 && op[2].r.start_ns <= end)
+		if (left > 2 && in_line(a, 2)->r.start_ns <= end)
 			return 0;
 	}
 	return end < until_ns && (!a->n_glances || a->glances[0].start_ns > end) ? n : 0;
@@ -163,25 +140,25 @@ static unsigned int few(const struct area *a, uint64_t until_ns)
 /* Explain the first operations, as long as no more than two overlap. */
 static void run_simple(struct area *a, uint64_t until_ns, struct lane_result *result)
 {
-	uint64_t first = a->head;
+	uint64_t gone = 0;
 
 	while (a->head < a->tail && !a->midway) {
-		struct op *op = &a->ops[a->head];
 		unsigned int n = few(a, until_ns);
 
-		if (!n || !(n == 1 ? explain_one(a, op) : explain_two(a, op, op + 1)))
+		if (!n)
 			break;
-		credit(op, result);
-		if (n == 2) {
-			credit(op + 1, result);
-			result->crowded += 2;
-		}
+		if (n == 1 ? !explain_one(a, in_line(a, 0))
+			   : !explain_two(a, in_line(a, 0), in_line(a, 1)))
+			break;
+		for (unsigned int i = 0; i < n; i++)
+			credit(in_line(a, i), result);
+		if (n > 1)
+			result->crowded += n;
 		a->head += n;
+		gone += n;
 	}
-	if (first + RECENT < a->head)
-		first = a->head - RECENT;
-	while (first < a->head)
-		keep(a, &a->ops[first++]);
+	for (uint64_t i = a->head - (gone < RECENT ? gone : RECENT); i < a->head; i++)
+		keep(a, &a->ops[a->line[i]]);
 }
 
 /* Put the operations in order as far as that goes. */
@@ -203,7 +180,7 @@ static void run(struct lane *lane, struct area *a, uint64_t until_ns, int known,
 			return;
 		n = chain(a, &end);
 		open = end >= until_ns;
-		old = a->ops[a->head].r.start_ns + WAIT_NS < until_ns;
+		old = in_line(a, 0)->r.start_ns + WAIT_NS < until_ns;
 		if (open && n < lane->most && !(old && (a->midway || n > FEW)))
 			return;
 		if (open)
@@ -226,6 +203,6 @@ void lane_run(struct lane *lane, uint32_t index, uint64_t until_ns, int known,
 	memset(result, 0, sizeof(*result));
 	run(lane, a, until_ns, known, result);
 	result->midway = a->midway;
-	shrink(a, used);
+	close_up(a, used);
 	relax(lane->scratch);
 }
