@@ -37,7 +37,10 @@ static void hook(struct search *s, const struct op *op, struct op *behind, struc
 static void advance(struct search *s, struct op *op)
 {
 	s->trail[s->n_trail++] = (struct step){op->at, op};
-	go_on(op);
+	if (op->n_calls || op->at.stage <= PICK)
+		go_on(op);
+	else
+		op->at.stage = op->at.stage < EXIT ? EXIT : OVER;
 	if (op->at.stage == OVER)
 		hook(s, op, op->next, op->prev);
 }

@@ -119,10 +119,6 @@ void go_on(struct op *op)
 	struct progress at = op->at;
 	int64_t ret;
 
-	if (!op->n_calls && at.stage > PICK) {
-		op->at.stage = at.stage < EXIT ? EXIT : OVER;
-		return;
-	}
 	switch (at.stage) {
 	case ENTRY:
 		at.stage = first_stage(op);
