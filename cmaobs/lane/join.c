@@ -17,11 +17,6 @@ static bool is_call(const struct cmaobs_record *r)
 	return r->kind == CMAOBS_CONTIG || r->kind == CMAOBS_FREE;
 }
 
-bool inside(const struct area *a, uint64_t pfn, uint64_t pages)
-{
-	return pfn >= a->base && pages <= a->pages && pfn - a->base <= a->pages - pages;
-}
-
 bool fits(const struct cmaobs_record *r)
 {
 	bool kind = (r->kind >= CMAOBS_ALLOC && r->kind <= CMAOBS_POLICY) || is_call(r);

@@ -140,9 +140,14 @@ static inline bool overlap(uint64_t one, uint64_t pages, uint64_t other, uint64_
 	return one < other + others && other < one + pages;
 }
 
-/* join.c: whether a record's kind, times and sizes can be, and whether pages are an area's. */
+/* Whether the pages are the area's. */
+static inline bool inside(const struct area *a, uint64_t pfn, uint64_t pages)
+{
+	return pfn >= a->base && pages <= a->pages && pfn - a->base <= a->pages - pages;
+}
+
+/* join.c: whether a record's kind, times and sizes can be. */
 bool fits(const struct cmaobs_record *r);
-bool inside(const struct area *a, uint64_t pfn, uint64_t pages);
 
 /* line.c */
 struct op *stand_in_line(struct area *a, const struct cmaobs_record *r);
