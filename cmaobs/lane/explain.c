@@ -142,6 +142,7 @@ int explain(struct scratch *scratch, struct area *a, uint32_t n, uint64_t limit,
 
 		changes += op->deed == TRY ? HIT_CHANGES + TRY_CHANGES * op->r.n_contig : 1;
 		stages += LOOKS + op->n_calls;
+		s.vain = s.vain || op->r.path == CMAOBS_PATH_FAILED;
 	}
 	stages += changes;
 	if (!make_room(scratch, changes + 1, stages))

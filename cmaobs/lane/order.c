@@ -131,6 +131,7 @@ static void excuse(struct search *s)
 bool arrange(struct search *s, uint64_t limit, uint64_t effort)
 {
 	s->ranks[0].lo = 0;
+	s->ranks[0].tried = NULL;
 	look(s);
 	while (s->first && s->ranks[s->level].bound < limit) {
 		uint64_t by;

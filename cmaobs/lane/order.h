@@ -17,6 +17,7 @@ struct search {
 	struct area *a;
 	struct op *first; /* operation that is not over */
 	unsigned int way; /* of WAYS, see turn() */
+	bool vain;        /* some of the operations found no run */
 	struct rank *ranks;
 	uint64_t level, furthest, tries;
 	struct step *trail;

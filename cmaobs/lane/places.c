@@ -103,7 +103,6 @@ void look(struct search *s)
 	uint64_t bound = s->level ? rank[-1].bound : 0;
 	bool given;
 
-	rank->tried = NULL;
 	do {
 		struct op *next;
 
@@ -136,6 +135,7 @@ static bool owned(const struct search *s, const struct op *release)
 bool place_next(struct search *s, struct op *op, uint64_t turn)
 {
 	struct rank *rank = &s->ranks[s->level];
+	bool unseen; /* only who finds no run has seen the bits */
 
 	rank->tried = rank->op = op;
 	rank->turn = turn;
@@ -144,11 +144,16 @@ bool place_next(struct search *s, struct op *op, uint64_t turn)
 		return false;
 	if (!apply(s->a, op, rank))
 		return false;
+	unseen = op->at.stage == PICK && !op->n_calls && !s->vain;
 	rank->trail = s->n_trail;
 	s->ranks[s->level + 1].lo = op->from > rank->lo ? op->from : rank->lo;
+	rank[1].tried = NULL;
 	advance(s, op);
 	s->level++;
-	look(s);
+	if (unseen)
+		rank[1].bound = rank->bound;
+	else
+		look(s);
 	return true;
 }
 
