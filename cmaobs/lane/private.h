@@ -114,7 +114,8 @@ struct area {
 	uint64_t batch;
 	struct op *ops; /* as they came: [0, tail) */
 	uint32_t *line; /* places of those that wait, by start: [head, tail) */
-	bool midway;    /* some of them have begun */
+	bool midway;    /* the state is not one between two clusters: some of them have begun */
+	bool begun;     /* and some may be said to have, from then */
 	uint64_t head, tail, room;
 	uint32_t calm;          /* sweeps since the room was needed */
 	struct glance *glances; /* by time */

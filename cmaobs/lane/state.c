@@ -118,8 +118,9 @@ int lane_load(struct lane *lane, uint32_t index, const uint64_t *bitmap,
 	a->low = a->n_pieces = a->listed = 0;
 	a->batch = batch;
 	a->sought.known = a->midway = false;
-	for (uint64_t i = 0; i < a->tail - a->head; i++)
+	for (uint64_t i = 0; a->begun && i < a->tail - a->head; i++)
 		in_line(a, i)->begun = false;
+	a->begun = false;
 	for (uint64_t i = 0; i < count; i++) {
 		if (pieces[i].id >= a->next_id)
 			a->next_id = pieces[i].id + 1;

@@ -117,6 +117,7 @@ static bool explain_first(struct lane *lane, struct area *a, uint64_t n, uint64_
 	drop_glances(a, glances);
 	result->glanced += glances;
 	a->midway = limit != UINT64_MAX;
+	a->begun = a->begun || a->midway;
 	time = a->n_glances && a->glances[0].start_ns < limit ? a->glances[0].start_ns : limit;
 	return consume(a, part ? lane->most : n, time, result) || !part;
 }
