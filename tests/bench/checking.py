@@ -44,8 +44,8 @@ class Load(NamedTuple):
     bursts: int
 
 
-LOADS = (Load("hit, 16 pages", 64, ("16",), 10_000, 5),
-         Load("sizes 1, 64, 7, 16 in turn", 64, ("1", "64", "7", "16"), 2500, 5),
+LOADS = (Load("hit, 16 pages", 64, ("16",), 10_000, 10),
+         Load("sizes 1, 64, 7, 16 in turn", 64, ("1", "64", "7", "16"), 2500, 10),
          Load("contig, 16 pages", 0, ("16",), 600, 1))
 TASKS = (1, 8)
 
