@@ -9,15 +9,12 @@
 #define EMPTY (-2) /* SHRINK_EMPTY and SHRINK_STOP, as they are recorded */
 #define STOP (-1)
 
-/* R4, R7: the run that the try would pick now, or NOWHERE. */
-uint64_t picked_next(struct area *a, const struct op *op)
+/* R7: the run that a try behind the first would pick now, or NOWHERE. */
+uint64_t picked_later(const struct area *a, const struct op *op)
 {
 	const struct cmaobs_record *r = &op->r;
-	uint64_t start;
+	uint64_t start = op->calls[op->at.try_ - 1].pfn - a->base + (1ULL << r->align);
 
-	if (!op->at.try_)
-		return lowest(a, r->count, r->align);
-	start = op->calls[op->at.try_ - 1].pfn - a->base + (1ULL << r->align);
 	return start < a->pages ? lowest_from(a, start, r->count, r->align) : NOWHERE;
 }
 

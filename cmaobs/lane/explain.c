@@ -61,19 +61,25 @@ static bool make_room(struct scratch *s, uint64_t ranks, uint64_t trail)
 	return true;
 }
 
-/* What each says it did; false: one of a kind that is not known here. */
-static bool prepare(struct area *a, uint32_t n)
+/*
+ * What each says it did, how many places in the order that takes, and how many stages there are.
+ * False: one is of a kind that is not known here.
+ */
+static bool prepare(struct search *s, uint32_t n, uint64_t *changes, uint64_t *stages)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		struct op *op = in_line(a, i);
+		struct op *op = in_line(s->a, i);
 
 		op->after = NULL;
-		if (op->begun)
-			continue;
-		begin_op(a, op);
+		if (!op->begun)
+			begin_op(s->a, op);
 		if (op->deed == UNKNOWN)
 			return false;
+		s->vain = s->vain || op->r.path == CMAOBS_PATH_FAILED;
+		*changes += op->deed == TRY ? HIT_CHANGES + TRY_CHANGES * op->r.n_contig : 1;
+		*stages += LOOKS + op->n_calls;
 	}
+	*stages += *changes;
 	return true;
 }
 
@@ -135,16 +141,8 @@ int explain(struct scratch *scratch, struct area *a, uint32_t n, uint64_t limit,
 	int glances = -1;
 	bool found = false;
 
-	if (!prepare(a, n))
+	if (!prepare(&s, n, &changes, &stages))
 		return -1;
-	for (uint32_t i = 0; i < n; i++) {
-		const struct op *op = in_line(a, i);
-
-		changes += op->deed == TRY ? HIT_CHANGES + TRY_CHANGES * op->r.n_contig : 1;
-		stages += LOOKS + op->n_calls;
-		s.vain = s.vain || op->r.path == CMAOBS_PATH_FAILED;
-	}
-	stages += changes;
 	if (!make_room(scratch, changes + 1, stages))
 		return -1;
 	if (n > 1)

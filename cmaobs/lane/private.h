@@ -162,12 +162,22 @@ static inline struct op *in_line(const struct area *a, uint64_t i)
 #include "bits.h"
 
 /* state.c */
-uint64_t lowest(struct area *a, uint64_t pages, unsigned int align);
+uint64_t find_lowest(struct area *a, uint64_t pages, unsigned int align);
 uint64_t lowest_from(const struct area *a, uint64_t at, uint64_t pages, unsigned int align);
 bool listed(const struct area *a, uint64_t first, uint64_t pages);
 struct lane_piece *holder(struct area *a, uint64_t first, uint64_t pages);
 bool insert_piece(struct area *a, struct lane_piece piece);
 void remove_piece(struct area *a, struct lane_piece *piece);
+
+/* R4: first page of the lowest aligned run of clear bits, or NOWHERE. */
+static inline uint64_t lowest(struct area *a, uint64_t pages, unsigned int align)
+{
+	const struct sought *sought = &a->sought;
+
+	if (sought->known && sought->pages == pages && sought->align == align)
+		return sought->at;
+	return find_lowest(a, pages, align);
+}
 
 /* deed.c */
 enum deed deed_of(const struct area *a, const struct op *op);
@@ -206,7 +216,14 @@ static inline bool has_run(const struct op *op)
 
 /* effect.c */
 bool looks(struct area *a, const struct op *op);
-uint64_t picked_next(struct area *a, const struct op *op);
+uint64_t picked_later(const struct area *a, const struct op *op);
+
+/* R4, R7: the run that the try would pick now, or NOWHERE. */
+static inline uint64_t picked_next(struct area *a, const struct op *op)
+{
+	return op->at.try_ ? picked_later(a, op) : lowest(a, op->r.count, op->r.align);
+}
+
 bool apply(struct area *a, struct op *op, struct rank *rank);
 void take_back(struct area *a, struct op *op, struct rank *rank);
 

@@ -6,21 +6,17 @@
 
 #include "private.h"
 
-/* R4: first page of the lowest aligned run of clear bits, or NOWHERE. */
-uint64_t lowest(struct area *a, uint64_t pages, unsigned int align)
+/* See lowest(). */
+uint64_t find_lowest(struct area *a, uint64_t pages, unsigned int align)
 {
-	struct sought *sought = &a->sought;
-
-	if (!sought->known || sought->pages != pages || sought->align != align) {
-		a->low = next_bit(a, a->low, a->pages, false);
-		*sought = (struct sought){
-			.pages = pages,
-			.at = lowest_from(a, a->low, pages, align),
-			.align = align,
-			.known = true,
-		};
-	}
-	return sought->at;
+	a->low = next_bit(a, a->low, a->pages, false);
+	a->sought = (struct sought){
+		.pages = pages,
+		.at = lowest_from(a, a->low, pages, align),
+		.align = align,
+		.known = true,
+	};
+	return a->sought.at;
 }
 
 /* The same of those from a page on. */

@@ -38,11 +38,13 @@ static void credit(const struct op *op, struct lane_result *result)
 static uint64_t consume(struct area *a, uint64_t n, uint64_t time, struct lane_result *result)
 {
 	uint64_t left = n;
+	bool open = false;
 
 	for (uint64_t i = 0; i < n; i++) {
 		struct op *op = in_line(a, i);
 
 		op->begun = op->at.stage != OVER || op->r.end_ns >= time;
+		open = open || op->begun;
 		if (op->begun)
 			continue;
 		credit(op, result);
@@ -51,7 +53,7 @@ static uint64_t consume(struct area *a, uint64_t n, uint64_t time, struct lane_r
 		else
 			free(op->calls);
 	}
-	for (uint64_t i = n; i--;)
+	for (uint64_t i = n; open && i--;)
 		if (in_line(a, i)->begun && i != --left)
 			a->line[a->head + left] = a->line[a->head + i];
 	if (n > 1)

@@ -132,7 +132,8 @@ def device(out: Path) -> None:
     """The part inside the device: recordings and figures in the directory."""
     program = out / "spin"
     cases = [(load, tasks) for load in LOADS for tasks in TASKS]
-    alone = [rate(spin(program, load, tasks)) for load, tasks in cases]
+    alone = [mean(rate(spin(program, load, tasks)) for _ in range(load.bursts))
+             for load, tasks in cases]
     rows = []
     for number, (load, tasks) in enumerate(cases):
         seen, while_seen = observed(program, load, tasks)
