@@ -137,7 +137,7 @@ bool __attribute__((aligned(4096))) arrange(struct search *s, uint64_t limit, ui
 	s->ranks[0].tried = NULL;
 	look(s);
 	while (s->first && s->ranks[s->level].bound < limit) {
-		uint64_t by;
+		uint64_t by = 0;
 		struct op *op = candidate(s, &by);
 
 		if (!effort-- || s->tries >= HOLD)
