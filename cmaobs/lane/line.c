@@ -41,6 +41,8 @@ static bool set_room(struct area *a, uint64_t room)
 	if (!line)
 		return false;
 	a->line = line;
+	if (a->room > room)
+		a->room = room;
 	ops = realloc(a->ops, room * sizeof(*ops));
 	if (!ops)
 		return false;
