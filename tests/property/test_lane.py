@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from random import Random
 
 import pytest
@@ -21,6 +22,7 @@ from reference.small import begin, judge, world
 
 from cmaobs import lane
 from cmaobs.crosscheck import Checker, Limits
+from cmaobs.events import Operation, Path
 from cmaobs.model import PLAIN, RFC
 from cmaobs.runs import Run
 from cmaobs.verdict import Outcome
@@ -58,6 +60,35 @@ def test_what_it_explains_is_lawful() -> None:
     assert seen["lawful explained"] > 200
     assert seen["faulty left"] > 100
     assert seen["overlapping"] > 50
+
+
+def test_two_that_overlap() -> None:
+    """Whatever two hits or deferred releases may have read of defer_count, lawful or not."""
+    seen: Counter[str] = Counter()
+    for seed in range(6_000_000, 6_000_000 + 6000 * LONG):
+        _, (first, made, *after) = world(seed)
+        pair = [operation.record for operation in made]
+        if len(pair) != 2 or any(operation.calls for operation in made) or \
+                max(one.start_ns for one in pair) > min(one.end_ns for one in pair) or \
+                any(one.path not in (Path.HIT, Path.DEFERRED) for one in pair):
+            continue
+        by = [-one.count if one.path == Path.HIT else one.count for one in pair]
+        before = first.defer_count or 0
+        counts = sorted({before, *(before + change for change in by), before + sum(by)})
+        for read in product([count for count in counts if count >= 0], repeat=4):
+            told = [Operation(one._replace(defer_entry=entry, defer_exit=left), ())
+                    for one, entry, left in zip(pair, read[:2], read[2:], strict=True)]
+            checker = judge((first, told, *after), raw=True)  # type: ignore[arg-type]
+            outcome = checker.verdict().outcome
+            truth = lawful(told, begin(first), after[0])
+            both = checker.stats["explained"] == 2
+            assert not (truth and outcome is Outcome.DIVERGE), (seed, read)
+            if both and outcome is Outcome.AGREE and not truth:
+                assert lawful(told, begin(first), after[0], ordered=False), (seed, read)
+            seen[f"{'lawful' if truth else 'faulty'} {'explained' if both else 'left'}"] += 1
+    assert seen["lawful explained"] > 100
+    assert seen["faulty left"] > 100
+    assert 10 * seen["lawful left"] < seen["lawful explained"]
 
 
 @pytest.mark.parametrize("policy", [RFC, PLAIN], ids=["rfc", "plain"])
