@@ -16,7 +16,7 @@ LANE = Path("cmaobs/lane")
 SOURCES = sorted([*LANE.glob("*.[ch]"), Path("probes/wire.h")])
 DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()
 
-LINK_TIME = "-flto"  # what is short is inlined wherever it is called
+LINK_TIME = "-flto=auto"  # what is short is inlined wherever it is called
 
 
 class BuildLane(build_ext):

@@ -95,6 +95,8 @@ bool agrees(const struct area *a, const struct glance *g, uint32_t n)
 
 void drop_glances(struct area *a, uint32_t n)
 {
+	if (!n)
+		return;
 	for (uint32_t i = 0; i < n; i++)
 		free(a->glances[i].bitmap);
 	a->n_glances -= n;
