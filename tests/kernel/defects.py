@@ -147,7 +147,7 @@ DEFECTS = (
            "bits of the extents are cleared, though picked (the window is made 1 ms wide)",
            ("R4", "R11", "R12"), None, ("--scan", "8-64", "--scan-rate", "200"), ("R6",)),
     Defect("batch-0-keeps", "batch", "batch = 0 does not give back", ("R6",), work.batch_0,
-           ("--batch", "0,8", "--batch-rate", "4")),
+           ("--batch", "0,8", "--batch-rate", "40")),
     Defect("batch-not-passed", "batch", "the shrinker's batch is not set", ("R9",), work.reclaim,
-           ("--batch", "8,64", "--batch-rate", "4")),
+           ("--batch", "8,64", "--batch-rate", "40")),
 )
