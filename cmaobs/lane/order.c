@@ -127,11 +127,8 @@ static void excuse(struct search *s)
 	s->tries = 0;
 }
 
-/*
- * False: no order was found. This and what it calls most, which is linked next to it, are on one page
- * of code: an emulator looks up where each jump to another page goes.
- */
-bool __attribute__((aligned(4096))) arrange(struct search *s, uint64_t limit, uint64_t effort)
+/* False: no order was found. */
+bool arrange(struct search *s, uint64_t limit, uint64_t effort)
 {
 	s->ranks[0].lo = 0;
 	s->ranks[0].tried = NULL;
